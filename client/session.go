@@ -1,0 +1,349 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/wedsync/wedsync/protocol"
+)
+
+// writeBuffers are shared by all sockets of the process: one is taken for the time of a write.
+var writeBuffers sync.Pool
+
+// frames are the buffers into which frames are read; an idle socket holds none.
+var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const keepFrame = 64 << 10 // larger buffers are not kept
+
+// session is the life of one socket: dialing, opened, joined, left, closed. One goroutine, that of
+// its home, goes through it; heartbeats run on its timer, publishers write to it from theirs.
+type session struct {
+	client    *Client
+	home      *home
+	at        int // index of the endpoint
+	region    string
+	no        int
+	returning bool // tries a preferred region beside the session that the home has
+	began     time.Time
+
+	heard   atomic.Int64 // sign of life: ns since client.epoch
+	refs    atomic.Uint64
+	joined  atomic.Bool
+	leaving atomic.Bool // the client wants it to end
+	silent  atomic.Bool // ended, or never began, for want of any answer
+
+	// Guarded by client.mu.
+	released bool                    // see home.release
+	awaiting map[string]*publication // by ref
+
+	stateMu sync.Mutex // held while a change is shown: they come in order, Closed last
+	phase   Phase
+
+	mu     sync.Mutex // guards the following
+	conn   *websocket.Conn
+	reason string // why the session ends; the first one stands
+	ended  bool
+	joinBy time.Time
+	timer  *time.Timer
+
+	writeMu sync.Mutex // held by whoever writes data frames
+	tickMu  sync.Mutex // held while the timer's function runs
+}
+
+func newDialer(cfg *Config) websocket.Dialer {
+	return websocket.Dialer{
+		TLSClientConfig: cfg.TLS,
+		ReadBufferSize:  1 << 10,
+		WriteBufferSize: 4 << 10,
+		WriteBufferPool: &writeBuffers,
+	}
+}
+
+func (c *Client) newSession(h *home, at int, returning bool) *session {
+	s := &session{client: c, home: h, at: at, region: c.cfg.Endpoints[at].Region, returning: returning, began: time.Now()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastNo++
+	s.no = c.lastNo
+	c.sessions[s] = struct{}{}
+	s.leaving.Store(c.closed)
+	return s
+}
+
+// live goes through the session's life and returns at its end.
+func (s *session) live() {
+	if s.leaving.Load() {
+		return
+	}
+	s.show(Dialing, "")
+	if err := s.dial(); err != nil {
+		s.setReason(err.Error())
+	} else {
+		s.show(Opened, "")
+		s.join()
+		s.setReason(s.read())
+	}
+	s.stop()
+	s.show(Closed, s.why())
+}
+
+// dial opens the socket. Server and client agree on the version and the token here.
+func (s *session) dial() error {
+	c := s.client
+	answer := c.cfg.DialTimeout
+	if !c.everJoined.Load() {
+		answer = max(answer, refusalPatience)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout+answer)
+	defer cancel()
+
+	d := c.dialer
+	stop := func() bool { return true }
+	d.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialCtx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+		defer cancel()
+		conn, err := c.cfg.NetDial(dialCtx, network, addr)
+		if err == nil {
+			// The handshake itself heeds deadlines only.
+			stop = context.AfterFunc(c.ctx, func() { _ = conn.Close() })
+		}
+		return conn, err
+	}
+	query := url.Values{"vsn": {c.cfg.Version.String()}, "apikey": {c.cfg.Token}}
+	address := strings.TrimSuffix(c.cfg.Endpoints[s.at].URL, "/") + "/websocket?" + query.Encode()
+	conn, resp, err := d.DialContext(ctx, address, nil)
+	if !stop() && err == nil {
+		_ = conn.Close()
+		err = ErrClosed
+	}
+	if err != nil {
+		return s.dialError(resp, err)
+	}
+	s.opened(conn)
+	return nil
+}
+
+func (s *session) dialError(resp *http.Response, err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		s.silent.Store(true)
+		return errors.New("dialing: no answer in time")
+	}
+	if resp == nil {
+		return fmt.Errorf("dialing: %w", err)
+	}
+	var answer struct{ Error string }
+	body, _ := io.ReadAll(resp.Body) // at most 1 KiB, read already
+	_ = json.Unmarshal(body, &answer)
+	refused := fmt.Errorf("server refused the socket: %s: %s", resp.Status, answer.Error)
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		s.client.refuse(refused)
+	}
+	return refused
+}
+
+// opened takes the open socket over and starts the timer.
+func (s *session) opened(conn *websocket.Conn) {
+	conn.SetReadLimit(maxFrame)
+	answer := conn.PingHandler()
+	conn.SetPingHandler(func(data string) error { s.hear(); return answer(data) })
+	conn.SetPongHandler(func(string) error { s.hear(); return nil })
+
+	timeout := s.client.cfg.JoinTimeout
+	if !s.client.everJoined.Load() {
+		timeout = max(timeout, refusalPatience)
+	}
+	s.hear()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+	s.joinBy = time.Now().Add(timeout)
+	s.timer = time.AfterFunc(timeout, s.tick) // stopped by stop
+	if s.leaving.Load() {
+		_ = conn.Close()
+	}
+}
+
+// join sends the join. Its reply is read like any other frame.
+func (s *session) join() {
+	c := s.client
+	cfg := &c.cfg
+	j := protocol.Join{AccessToken: cfg.Token, Version: "wedsync-go"}
+	j.Config.Private = cfg.Private
+	j.Config.Broadcast.Ack = true
+	j.Config.Presence.Key = cfg.Key
+	j.Config.Wedsync.Receipts = cfg.Receipts
+	c.mu.Lock()
+	if c.position.known {
+		j.Config.Wedsync.Resume = &protocol.Resume{HLC: c.position.hlc, LastID: c.position.id}
+	}
+	c.mu.Unlock()
+	// An error ends the session through its reader.
+	_ = s.push(protocol.EventJoin, s.nextRef(), j.Append(nil))
+}
+
+// joinRef is the ref of the join, which is the first that a session sends.
+const joinRef protocol.Ref = `"1"`
+
+func (s *session) nextRef() protocol.Ref {
+	return protocol.Ref(strconv.Quote(strconv.FormatUint(s.refs.Add(1), 10)))
+}
+
+// push sends a text frame on the client's topic.
+func (s *session) push(event string, ref protocol.Ref, payload []byte) error {
+	f := protocol.Frame{JoinRef: joinRef, Ref: ref, Topic: s.client.topic, Event: event, Payload: payload}
+	return s.write(websocket.TextMessage, protocol.AppendTextPush(nil, s.client.cfg.Version, &f))
+}
+
+// write sends one frame. It waits at most SilenceLimit; an error ends the session.
+func (s *session) write(kind int, frame []byte) error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	return s.writeBy(time.Now().Add(s.client.cfg.SilenceLimit), kind, frame)
+}
+
+func (s *session) writeBy(deadline time.Time, kind int, frame []byte) error {
+	err := s.conn.SetWriteDeadline(deadline)
+	if err == nil {
+		err = s.conn.WriteMessage(kind, frame)
+	}
+	if errors.Is(err, websocket.ErrCloseSent) {
+		return err // after goodbye; what still arrives is read
+	}
+	if err != nil {
+		s.fail("writing: " + describe(err))
+		return fmt.Errorf("writing to %s: %w", s.region, err)
+	}
+	return nil
+}
+
+// read handles frames until there are no more and says why.
+func (s *session) read() (reason string) {
+	for {
+		kind, r, err := s.conn.NextReader()
+		if err != nil {
+			return describe(err)
+		}
+		buf := frames.Get().(*bytes.Buffer)
+		if _, err := buf.ReadFrom(alive{r, s}); err != nil {
+			return describe(err)
+		}
+		s.handle(kind, buf.Bytes(), time.Now())
+		if buf.Cap() <= keepFrame {
+			buf.Reset()
+			frames.Put(buf)
+		}
+	}
+}
+
+// alive takes every part of a frame as a sign of life: a photo may take long on a slow line.
+type alive struct {
+	io.Reader
+	s *session
+}
+
+func (a alive) Read(p []byte) (int, error) {
+	n, err := a.Reader.Read(p)
+	a.s.hear()
+	return n, err
+}
+
+// leave says goodbye; the reader ends when the server closes the socket, or after LeaveTimeout.
+func (s *session) leave(reason string) {
+	if s.leaving.Swap(true) {
+		return
+	}
+	s.setReason(reason)
+	s.mu.Lock()
+	conn, over := s.conn, s.ended
+	s.mu.Unlock()
+	if conn == nil || over {
+		return // still dialing: opened sees leaving; or over already
+	}
+	if s.joined.Load() {
+		s.show(Left, reason)
+		_ = s.push(protocol.EventLeave, s.nextRef(), nil)
+	}
+	deadline := time.Now().Add(LeaveTimeout)
+	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	_ = conn.WriteControl(websocket.CloseMessage, bye, deadline)
+	_ = conn.SetReadDeadline(deadline)
+}
+
+// fail ends the session at once; the reader notices and goes through the end.
+func (s *session) fail(reason string) {
+	s.setReason(reason)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		_ = s.conn.NetConn().Close()
+	}
+}
+
+// stop releases socket and timer. When it returns, nothing of the session runs but publishers that
+// are about to see their write fail.
+func (s *session) stop() {
+	s.mu.Lock()
+	s.ended = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
+	s.mu.Unlock()
+	s.tickMu.Lock() // a tick that runs ends now that its write fails
+	defer s.tickMu.Unlock()
+}
+
+func (s *session) setReason(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == "" {
+		s.reason = reason
+	}
+}
+
+func (s *session) why() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason
+}
+
+// show reports a change, unless a later one was reported.
+func (s *session) show(p Phase, reason string) {
+	s.stateMu.Lock()
+	defer s.stateMu.Unlock()
+	if p <= s.phase {
+		return
+	}
+	s.phase = p
+	s.client.cfg.Logger.Debug("session", "topic", s.client.topic, "session", s.no, "region", s.region, "phase", p.String(), "reason", reason)
+	s.client.cfg.OnState(State{At: time.Now(), Session: s.no, Region: s.region, Phase: p, Reason: reason})
+}
+
+// describe words the error that ended a socket.
+func describe(err error) string {
+	var closed *websocket.CloseError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		return strings.TrimSpace(fmt.Sprintf("server closed the socket: %d %s", closed.Code, closed.Text))
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	}
+	return "connection lost: " + err.Error()
+}

@@ -1,0 +1,203 @@
+package client
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wedsync/wedsync/protocol"
+)
+
+func TestChoose(t *testing.T) {
+	endpoints := []Endpoint{{Region: "eu"}, {Region: "eu"}, {Region: "us"}, {Region: "ap"}}
+	now := time.Now()
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	never := time.Time{}
+	tests := []struct {
+		name   string
+		failed [4]time.Time
+		taken  string
+		want   int
+		fresh  bool
+	}{
+		{"the most preferred", [4]time.Time{}, "", 0, true},
+		{"its neighbour", [4]time.Time{ago(time.Second)}, "", 1, true},
+		{"another region", [4]time.Time{ago(1), ago(1)}, "", 2, true},
+		{"not the other home's region", [4]time.Time{}, "eu", 2, true},
+		{"forgiven", [4]time.Time{ago(suspicion), ago(1)}, "", 0, true},
+		{"the one that failed longest ago", [4]time.Time{ago(1), ago(2), ago(4), ago(3)}, "", 2, false},
+		{"of those that may be", [4]time.Time{ago(1), ago(2), ago(4), ago(3)}, "us", 3, false},
+		{"in the order of preference", [4]time.Time{never, never, ago(1), never}, "eu", 3, true},
+		{"nowhere", [4]time.Time{}, "eu us ap", nowhere, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			taken := map[string]bool{}
+			for _, region := range strings.Fields(tt.taken) {
+				taken[region] = true
+			}
+			got, fresh := choose(endpoints, tt.failed[:], taken, now)
+			if got != tt.want || fresh != tt.fresh {
+				t.Errorf("endpoint %d, fresh %v, want %d, %v", got, fresh, tt.want, tt.fresh)
+			}
+		})
+	}
+}
+
+func TestBetter(t *testing.T) {
+	endpoints := []Endpoint{{Region: "eu"}, {Region: "us"}, {Region: "eu"}, {Region: "ap"}}
+	tests := []struct {
+		current int
+		taken   string
+		want    int
+	}{{0, "", nowhere}, {2, "", nowhere}, {1, "", 0}, {3, "", 0}, {3, "eu", 1}, {1, "eu", nowhere}}
+	for _, tt := range tests {
+		if got := better(endpoints, tt.current, map[string]bool{tt.taken: true}); got != tt.want {
+			t.Errorf("better than %d with %q taken: %d, want %d", tt.current, tt.taken, got, tt.want)
+		}
+	}
+	for i, want := range []int{0, 1, 0, 2} {
+		if got := rank(endpoints, i); got != want {
+			t.Errorf("rank of %d is %d, want %d", i, got, want)
+		}
+	}
+}
+
+func TestDiagnose(t *testing.T) {
+	const interval, limit = 600 * time.Millisecond, time.Second
+	tests := []struct {
+		quiet time.Duration
+		act   action
+		next  time.Duration
+	}{
+		{0, wait, interval},
+		{599 * time.Millisecond, wait, time.Millisecond},
+		{interval, beat, limit - interval},
+		{999 * time.Millisecond, beat, time.Millisecond},
+		{limit, giveUp, 0},
+		{time.Hour, giveUp, 0},
+	}
+	for _, tt := range tests {
+		if act, next := diagnose(tt.quiet, interval, limit); act != tt.act || next != tt.next {
+			t.Errorf("quiet for %v: %d, %v", tt.quiet, act, next)
+		}
+	}
+}
+
+func TestMemory(t *testing.T) {
+	var m memory
+	now := time.Now()
+	if before, known := m.brought("m1", 1, now); known || before.own {
+		t.Error("known before it came")
+	}
+	if before, known := m.brought("m1", 2, now); !known || before.by(2) || !before.by(1) {
+		t.Error("forgotten at once")
+	}
+	if before, _ := m.brought("m1", 1, now); !before.by(1) || !before.by(2) {
+		t.Error("forgot who brought it")
+	}
+	m.keepOwn("mine", now)
+	if before, known := m.brought("mine", 1, now); !known || !before.own || before.by(1) {
+		t.Error("forgot whose it is")
+	}
+	// Remembered for memoryAge at least, and forgotten some time after.
+	m.brought("new", 1, now.Add(memoryAge))
+	if _, known := m.find(fingerprintOf("m1")); !known {
+		t.Error("forgotten too early")
+	}
+	m.brought("newer", 1, now.Add(2*memoryAge))
+	if _, known := m.find(fingerprintOf("m1")); known {
+		t.Error("never forgotten")
+	}
+	// At least memoryIDs are kept, and at most twice as many.
+	for i := range 3 * memoryIDs {
+		m.brought(fmt.Sprint("x", i), 1, now.Add(2*memoryAge))
+		if i >= memoryIDs && i%50_000 == 0 {
+			if _, known := m.find(fingerprintOf(fmt.Sprint("x", i-memoryIDs))); !known {
+				t.Errorf("forgotten after %d newer ones", memoryIDs)
+			}
+		}
+	}
+	if n := len(m.young) + len(m.old); n > 2*memoryIDs {
+		t.Errorf("%d ids are kept", n)
+	}
+}
+
+func TestValidateSaysAllAtOnce(t *testing.T) {
+	bad := Config{
+		Endpoints: []Endpoint{{"", "http://x"}, {"", "ws://"}}, Homes: 3, Key: strings.Repeat("k", 65),
+		Version: 9, DialTimeout: -1, ReturnAfter: -1, HeartbeatInterval: 2 * time.Second,
+	}
+	_, err := New(bad)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"Endpoints[0] has no Region", `URL "http://x"`, `URL "ws://"`, "Homes is 3", "Topic is empty",
+		"Key has 65 bytes", "Version(9)", "DialTimeout", "ReturnAfter", "HeartbeatInterval 2s must be shorter"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing about %q in:\n%v", want, err)
+		}
+	}
+	for want, cfg := range map[string]Config{
+		"Endpoints is empty": {Topic: "t"},
+		"has one region":     {Topic: "t", Homes: 2, Endpoints: []Endpoint{{"a", "ws://x"}, {"a", "ws://y"}}},
+		"Topic has 250":      {Topic: strings.Repeat("t", 250), Endpoints: []Endpoint{{"a", "ws://x"}}},
+	} {
+		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+	if err := (Config{Topic: "t", Endpoints: []Endpoint{{"a", "wss://x/realtime/v1"}}}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for p, want := range map[Phase]string{Dialing: "dialing", Opened: "opened", Joined: "joined", Left: "left", Closed: "closed", 9: "Phase(9)"} {
+		if p.String() != want {
+			t.Errorf("%s, want %s", p, want)
+		}
+	}
+}
+
+func BenchmarkDeliver(b *testing.B) {
+	cfg := Config{Topic: testTopic, Endpoints: []Endpoint{{"a", "ws://x"}}}
+	c, err := New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := c.newSession(c.homes[0], 0, false)
+	payload := []byte(`{"slot":"first-dance","eta":95}`)
+	frame := func(i int) []byte {
+		meta := protocol.Meta{ID: fmt.Sprintf("w001/planner-1/u%d", i), Lane: protocol.Urgent, HLC: uint64(i), From: "planner-1"}
+		f, err := protocol.AppendBroadcast(nil, c.topic, &protocol.Broadcast{Event: "timeline", Encoding: protocol.JSON, Meta: meta.Append(nil), Payload: payload})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return f
+	}
+	all := make([][]byte, 4096)
+	for i := range all {
+		all[i] = frame(i)
+	}
+	now := time.Now()
+	const binary = 2
+	b.Run("new", func(b *testing.B) {
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			if i%len(all) == 0 {
+				c.memory = memory{}
+			}
+			s.handle(binary, all[i%len(all)], now)
+			i++
+		}
+	})
+	b.Run("duplicate", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.handle(binary, all[0], now)
+		}
+	})
+}
