@@ -1,0 +1,154 @@
+// Command wedsync-server runs one node of the reference server: a realtime service that stock
+// @supabase/realtime-js clients can use, with an urgent lane that survives the loss of a region.
+//
+// One node on a laptop:
+//
+//	wedsync-server --dev
+//
+// Exit codes: 0 the node was asked to stop and did, 1 it failed, 2 the command line was wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/wedsync/wedsync/server"
+	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/room"
+	"github.com/wedsync/wedsync/server/telemetry"
+)
+
+// Exit codes.
+const (
+	exitOK = iota
+	exitFailure
+	exitUsage
+)
+
+// description is the head of --help.
+const description = `One node of the wedsync reference server.
+
+Clients connect to ws://HOST:PORT/socket (or http://HOST:PORT/realtime/v1) with @supabase/realtime-js
+or any client of the protocol. /healthz, /readyz and /metrics are on the same port.
+
+Exit codes: 0 stopped as asked (SIGTERM or SIGINT), 1 failed while starting or running, 2 wrong usage.`
+
+// cli is the command line.
+type cli struct {
+	Node      string   `help:"Unique name of this node, for example eu-west-1." placeholder:"NAME"`
+	Region    string   `help:"Region of this node, for example eu-west." placeholder:"NAME"`
+	Listen    string   `help:"Address for clients (HTTP and WebSocket)." default:"127.0.0.1:4000" placeholder:"HOST:PORT"`
+	LogListen string   `help:"Address for the other nodes. With --dev a free port by default." placeholder:"HOST:PORT"`
+	Peer      []string `help:"Another node; repeat for each." sep:"none" placeholder:"NODE@REGION=nats://HOST:PORT"`
+	Data      string   `help:"Directory of the log, kept over restarts. With --dev a temporary one by default." placeholder:"DIR" type:"path"`
+
+	JWTSecret     string `name:"jwt-secret" help:"HMAC secret of the clients' tokens, at least 16 bytes. Better given in the environment." env:"WEDSYNC_JWT_SECRET" placeholder:"SECRET"`
+	ClusterSecret string `help:"Secret that the nodes share." env:"WEDSYNC_CLUSTER_SECRET" placeholder:"SECRET"`
+	Dev           bool   `help:"Development on your own machine: secrets may be missing, and then any client is let in."`
+
+	Sync             string        `help:"When the log is on disk: always (before every ok) or interval (soon after; faster, a power cut can lose it)." enum:"always,interval" default:"always"`
+	ErrorBackoff     time.Duration `help:"How long a refused connection waits for its answer." default:"2s"`
+	JoinErrorBackoff time.Duration `help:"How long a refused join waits for its answer." default:"5s"`
+	LogFormat        string        `help:"Format of the log lines on standard error: json or text." enum:"json,text" default:"text"`
+	LogLevel         slog.Level    `help:"Least level that is logged: DEBUG, INFO, WARN or ERROR." default:"INFO"`
+	Flaw             string        `help:"Misbehave on purpose, to see a checker fail: drop-urgent:1000, delay-urgent:1000:300ms, twice-urgent:1000 or ack-early." placeholder:"SPEC"`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main with everything that it touches as parameters.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c cli
+	left := -1 // set when kong wants to exit, as it does after --help
+	parser, err := kong.New(&c, kong.Name("wedsync-server"), kong.Description(description),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { left = code }))
+	if err != nil {
+		fmt.Fprintln(stderr, "wedsync-server:", err)
+		return exitFailure
+	}
+	_, err = parser.Parse(args)
+	if left >= 0 {
+		return left
+	}
+	var cfg server.Config
+	if err == nil {
+		cfg, err = c.config(stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "wedsync-server: %v\nRun wedsync-server --help for the flags.\n", err)
+		return exitUsage
+	}
+	if cfg.Dir == "" && c.Dev {
+		if cfg.Dir, err = os.MkdirTemp("", "wedsync-dev-"); err != nil {
+			fmt.Fprintln(stderr, "wedsync-server: making a temporary data directory:", err)
+			return exitFailure
+		}
+		defer os.RemoveAll(cfg.Dir) // best effort: it is a temporary directory
+	}
+	node, err := server.New(cfg)
+	if err != nil {
+		fmt.Fprintf(stderr, "wedsync-server: %v\nRun wedsync-server --help for the flags.\n", err)
+		return exitUsage
+	}
+	if err := node.Run(ctx); err != nil {
+		fmt.Fprintln(stderr, "wedsync-server:", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// config turns the command line into a node's configuration. What is missing is said by server.New.
+func (c *cli) config(stderr io.Writer) (server.Config, error) {
+	var errs []error
+	logger, err := telemetry.NewLogger(stderr, c.LogFormat, c.LogLevel)
+	errs = append(errs, err)
+	flaw, err := room.ParseFlaw(c.Flaw)
+	errs = append(errs, err)
+	cfg := server.Config{
+		Node: c.Node, Region: c.Region, Listen: c.Listen, LogListen: c.LogListen, Dir: c.Data,
+		JWTSecret: c.JWTSecret, ClusterSecret: c.ClusterSecret, Dev: c.Dev, Flaw: flaw,
+		SyncInterval: c.Sync == "interval", ErrorBackoff: c.ErrorBackoff, JoinErrorBackoff: c.JoinErrorBackoff,
+		Logger: logger,
+	}
+	for _, spec := range c.Peer {
+		peer, err := parsePeer(spec)
+		errs = append(errs, err)
+		cfg.Peers = append(cfg.Peers, peer)
+	}
+	if c.Dev {
+		cfg.Node, cfg.Region = orElse(cfg.Node, "dev-1"), orElse(cfg.Region, "dev")
+		cfg.LogListen = orElse(cfg.LogListen, "127.0.0.1:0")
+	}
+	return cfg, errors.Join(errs...)
+}
+
+func orElse(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+// parsePeer reads NODE@REGION=nats://HOST:PORT.
+func parsePeer(spec string) (backbone.Peer, error) {
+	who, url, ok := strings.Cut(spec, "=")
+	node, region, named := strings.Cut(who, "@")
+	if !ok || !named || node == "" || region == "" || !strings.HasPrefix(url, "nats://") {
+		return backbone.Peer{}, fmt.Errorf("--peer %q: use NODE@REGION=nats://HOST:PORT", spec)
+	}
+	return backbone.Peer{Node: node, Region: region, URL: url}, nil
+}

@@ -1,0 +1,116 @@
+package backbone
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Peer is another node's log server.
+type Peer struct {
+	Node   string
+	Region string
+	URL    string // nats://host:port
+}
+
+// Config of a Backbone. Zero values get the default named in the comment.
+type Config struct {
+	Node   string // unique in the cluster: letters, digits, - and _
+	Region string
+	Listen string // host:port of the own log server; port 0 picks one, see LogURL
+	// Peers are the other nodes, of all regions. The own entry, if it is among them, is passed
+	// over, so that all nodes can be given the same list.
+	Peers []Peer
+	Dir   string // the log and its cursors live here
+	// Secret is shared by all nodes of the cluster; the keys of its log users are derived from it.
+	Secret string
+	// SyncAlways makes the log write to the disk before it acknowledges. Without it the disk is
+	// written once a second: what a power failure can take, though never the kill of a process.
+	SyncAlways bool
+
+	MaxBytes   int64         // of a lane in the log, 1 GiB; the oldest tenth goes when it is nearly full
+	MaxAge     time.Duration // of an event in the log, 72h
+	QueueLen   int           // copies under way to one log and lane, 4096; beyond that they are left to repair
+	Grace      time.Duration // how long repair waits for a copy that may still be under way, 300ms
+	Poll       time.Duration // pause between two looks at a log that has nothing new, 250ms
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil: metrics are kept, but nowhere shown
+}
+
+// Validate says all that is wrong at once.
+func (c *Config) Validate() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if err := checkNodeName("node", c.Node); err != nil {
+		errs = append(errs, err)
+	}
+	if err := checkNodeName("region", c.Region); err != nil {
+		errs = append(errs, err)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		fail("log listen address %q: %w; use host:port", c.Listen, err)
+	}
+	if c.Dir == "" {
+		fail("data directory is empty: name one on a disk that survives a restart")
+	}
+	if c.Secret == "" {
+		fail("cluster secret is empty: give all nodes of the cluster the same one")
+	}
+	seen := map[string]bool{}
+	for _, p := range c.Peers {
+		if err := checkNodeName("peer", p.Node); err != nil {
+			errs = append(errs, err)
+		}
+		if err := checkNodeName("region of peer "+p.Node, p.Region); err != nil {
+			errs = append(errs, err)
+		}
+		if seen[p.Node] {
+			fail("peer %q is named twice", p.Node)
+		}
+		seen[p.Node] = true
+		if u, err := url.Parse(p.URL); err != nil || u.Scheme != "nats" || u.Port() == "" {
+			fail("peer %s: URL %q: use nats://host:port", p.Node, p.URL)
+		}
+	}
+	if c.MaxBytes < 0 || c.MaxAge < 0 || c.QueueLen < 0 || c.Grace < 0 || c.Poll < 0 {
+		fail("limits and durations may not be negative: max bytes %d, max age %v, queue %d, grace %v, poll %v",
+			c.MaxBytes, c.MaxAge, c.QueueLen, c.Grace, c.Poll)
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults returns a copy without zero values and without the own node among the peers.
+func (c Config) withDefaults() Config {
+	c.MaxBytes = orDefault(c.MaxBytes, 1<<30)
+	c.MaxAge = orDefault(c.MaxAge, 72*time.Hour)
+	c.QueueLen = orDefault(c.QueueLen, 4096)
+	c.Grace = orDefault(c.Grace, 300*time.Millisecond)
+	c.Poll = orDefault(c.Poll, 250*time.Millisecond)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	var others []Peer
+	for _, p := range c.Peers {
+		if p.Node != c.Node {
+			others = append(others, p)
+		}
+	}
+	c.Peers = others
+	return c
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

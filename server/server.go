@@ -1,0 +1,263 @@
+// Package server is one node of the reference server: it speaks the Supabase Realtime protocol to
+// its clients and shares what they publish with the nodes of the other regions.
+//
+//	client == wire ==> socket -> session -> urgent.Lane -> backbone ... other nodes
+//	client <= wire ==  socket <- room.Hub <- urgent.Lane <- backbone ...
+//
+// The packages below this one do one thing each: socket reads and writes frames, room fans an event
+// out, auth judges tokens, api answers plain HTTP, urgent and backbone hold and carry events. This
+// package is what ties them together: the handshake, and the session, which is the protocol's state
+// machine for the channels of one socket.
+//
+// Rules that hold everywhere here: a session's channels change on its reader's goroutine, under its
+// lock; nothing that a client does may block its reader for long, because heartbeats come through
+// it; nothing is sent for a topic before its join is answered.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wedsync/wedsync/protocol"
+	"github.com/wedsync/wedsync/server/api"
+	"github.com/wedsync/wedsync/server/auth"
+	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/room"
+	"github.com/wedsync/wedsync/server/socket"
+	"github.com/wedsync/wedsync/server/telemetry"
+	"github.com/wedsync/wedsync/server/urgent"
+)
+
+// Server is one node.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  *telemetry.Metrics
+	verifier *auth.Verifier
+	hub      *room.Hub
+
+	// Set by Start, constant afterwards.
+	listener net.Listener
+	http     *http.Server
+	backbone *backbone.Backbone
+	lane     *urgent.Lane
+	ctx      context.Context // of everything that waits; cancelled when the time for an orderly end is over
+	cancel   context.CancelFunc
+
+	stopping atomic.Bool
+	tasks    sync.WaitGroup // sessions, their publishes and replays, the HTTP server
+
+	mu       sync.Mutex // guards the following
+	sessions map[*session]struct{}
+	failed   error // why the HTTP server ended by itself
+}
+
+// New returns a node that is not running yet, or says what is wrong with its configuration.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration:\n%w", err)
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger.With("node", cfg.Node), registry: prometheus.NewRegistry(), sessions: map[*session]struct{}{}}
+	var err error
+	if s.metrics, err = telemetry.New(s.registry, cfg.Node, cfg.Region); err != nil {
+		return nil, err
+	}
+	open := cfg.Dev && cfg.JWTSecret == ""
+	if s.verifier, err = auth.New(auth.Config{Secret: cfg.JWTSecret, Open: open}); err != nil {
+		return nil, err
+	}
+	s.cfg.Socket.Logger, s.cfg.Socket.Metrics = s.log, s.metrics
+	if err := s.cfg.Socket.Validate(); err != nil {
+		return nil, err
+	}
+	if s.cfg.ClusterSecret == "" { // development without peers: nobody else may connect
+		s.cfg.ClusterSecret = rand.Text()
+	}
+	s.hub = room.NewHub(s.metrics, cfg.Flaw)
+	s.warn(open)
+	return s, nil
+}
+
+// warn says aloud what must never be true in production.
+func (s *Server) warn(open bool) {
+	if open {
+		s.log.Warn("DEVELOPMENT MODE WITHOUT A SECRET: every client is let in and trusted, with any token or none. " +
+			"Set --jwt-secret before anybody else can reach this node.")
+	}
+	if s.cfg.Flaw.Kind != room.NoFlaw {
+		s.log.Warn("THIS NODE BREAKS ITS PROMISES ON PURPOSE, to test the checker. Never use it for anything else.", "flaw", s.cfg.Flaw.String())
+		s.metrics.Flaw.WithLabelValues(s.cfg.Flaw.String()).Set(1)
+	}
+}
+
+// Start opens the node's ports and begins to serve. Close must follow, also after an error of Run.
+func (s *Server) Start(ctx context.Context) error {
+	var err error
+	if s.listener, err = listen(ctx, s.cfg.Listen); err != nil {
+		return err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.startLane(); err != nil {
+		return errors.Join(err, s.listener.Close(), s.closeLane(ctx))
+	}
+	mux, err := s.routes()
+	if err != nil {
+		return errors.Join(err, s.listener.Close(), s.closeLane(ctx))
+	}
+	s.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second, // a client that never finishes its request is not kept
+		IdleTimeout:       time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	// Owner: the server; ends when Close shuts http down.
+	s.tasks.Go(func() {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.mu.Lock()
+			s.failed = fmt.Errorf("serving %s: %w", s.cfg.Listen, err)
+			s.mu.Unlock()
+			s.cancel()
+		}
+	})
+	s.log.Info("serving", "region", s.cfg.Region, "address", s.Addr(), "log", s.cfg.LogListen, "peers", len(s.cfg.Peers))
+	return nil
+}
+
+func (s *Server) startLane() (err error) {
+	s.backbone, err = backbone.Start(s.ctx, backbone.Config{
+		Node: s.cfg.Node, Region: s.cfg.Region, Listen: s.cfg.LogListen, Peers: s.cfg.Peers, Dir: s.cfg.Dir,
+		Secret: s.cfg.ClusterSecret, SyncAlways: !s.cfg.SyncInterval, Logger: s.log, Registerer: s.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("starting the log: %w", err)
+	}
+	s.lane, err = urgent.New(urgent.Config{
+		Backbone: s.backbone, Deliver: s.deliver, OnReceipt: s.receipt,
+		Deadline: s.cfg.HoldDeadline, AckEarly: s.cfg.Flaw.Kind == room.AckEarly,
+	})
+	if err != nil {
+		return fmt.Errorf("starting the urgent lane: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) routes() (*http.ServeMux, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /socket/websocket", s.handshake)
+	mux.HandleFunc("GET /realtime/v1/websocket", s.handshake)
+	return mux, api.Register(mux, api.Config{
+		Publisher: s.lane, Verifier: s.verifier, Policy: s.cfg.Policy, MaxPayload: s.cfg.MaxPayload,
+		Health: api.Health{Status: "ok", Node: s.cfg.Node, Region: s.cfg.Region, Flaw: s.cfg.Flaw.String()},
+		Ready:  s.Ready, Log: s.backbone.Log, Gatherer: s.registry, Metrics: s.metrics, Logger: s.log,
+	})
+}
+
+// listen opens the port for clients.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("address %s is in use by another process: stop that one, or choose another with --listen (%w)", address, err)
+	case err != nil:
+		return nil, fmt.Errorf("listening on %s (set --listen): %w", address, err)
+	}
+	return l, nil
+}
+
+// Addr is the address that clients connect to. Call it after Start.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Ready says why the node should not get new clients, or nil.
+func (s *Server) Ready() error {
+	if s.stopping.Load() {
+		return errors.New("the node is stopping")
+	}
+	if err := s.backbone.Ready(); err != nil {
+		return err
+	}
+	if ok, why := s.backbone.CaughtUp(); !ok {
+		return fmt.Errorf("the log is catching up: %s", why)
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then ends everything in order.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.ctx.Done(): // serving failed
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownGrace)
+	defer cancel()
+	return s.Close(grace)
+}
+
+// Close ends a started node: no new clients, every socket told to come back elsewhere, publishes
+// brought to their end, then the log closed. When ctx ends, what still waits is cut off.
+func (s *Server) Close(ctx context.Context) error {
+	if s.stopping.Swap(true) {
+		return nil
+	}
+	s.log.Info("stopping")
+	s.mu.Lock()
+	err := s.failed
+	for session := range s.sessions {
+		session.socket.Close(socket.CloseRestart, "the server restarts", "shutdown")
+	}
+	s.mu.Unlock()
+
+	cut := context.AfterFunc(ctx, s.cancel)
+	defer cut()
+	if e := s.http.Shutdown(ctx); e != nil {
+		err = errors.Join(err, fmt.Errorf("ending HTTP requests: %w", e), s.http.Close())
+	}
+	s.tasks.Wait() // ends: sockets have their close grace, everything else ends with s.ctx
+	s.cancel()
+	return errors.Join(err, s.closeLane(ctx))
+}
+
+func (s *Server) closeLane(ctx context.Context) error {
+	var err error
+	if s.lane != nil {
+		err = s.lane.Close(ctx)
+	}
+	if s.backbone != nil {
+		err = errors.Join(err, s.backbone.Close(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("closing the log: %w", err)
+	}
+	return nil
+}
+
+// deliver is called once for every event that reaches this node.
+func (s *Server) deliver(ev *backbone.Event) {
+	p, local := ev.Sender.(*publication)
+	if !local {
+		s.hub.Deliver(ev, nil)
+		return
+	}
+	s.hub.Deliver(ev, p.member)
+	p.isLive()
+}
+
+// receipt is called for every receipt of any node.
+func (s *Server) receipt(r urgent.Receipt) {
+	s.hub.Receipt(r.Room, &protocol.Receipt{ID: r.ID, By: r.By, Region: r.Region})
+}

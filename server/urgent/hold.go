@@ -1,0 +1,76 @@
+package urgent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wedsync/wedsync/server/backbone"
+)
+
+// hold counts the regions that have acknowledged one event. Whoever publishes the id joins the same hold, so
+// acknowledgements of an earlier attempt are not lost on a later one.
+type hold struct {
+	need int
+	done chan struct{} // closed when need regions hold the event
+
+	mu      sync.Mutex // guards the following
+	regions []string   // in the order of their acks; complete when done is closed
+	begun   time.Time  // when the copies were written last
+	lastErr error      // why a log did not take it, for the message
+}
+
+func newHold(need int) *hold { return &hold{need: need, done: make(chan struct{})} }
+
+// begin reports whether the copies are to be written (again): not after the hold succeeded, nor in the first half of
+// an attempt that is under way. In its second half one that joins would wait longer than the attempt lasts.
+func (h *hold) begin(now time.Time, deadline time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.regions) >= h.need || now.Sub(h.begun) < deadline/2 {
+		return false
+	}
+	h.begun = now
+	return true
+}
+
+// ack takes the word of one log.
+func (h *hold) ack(a backbone.Ack) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case a.Err != nil:
+		h.lastErr = fmt.Errorf("%s: %w", a.Node, a.Err)
+	case len(h.regions) < h.need && !slices.Contains(h.regions, a.Region):
+		h.regions = append(h.regions, a.Region)
+		if len(h.regions) == h.need {
+			close(h.done)
+		}
+	}
+}
+
+// wait returns when the event is held, or the deadline or the context has ended.
+func (h *hold) wait(ctx context.Context, deadline time.Duration) (Held, error) {
+	timer := time.NewTimer(deadline)
+	defer timer.Stop()
+	select {
+	case <-h.done:
+		return Held{Regions: h.regions}, nil // not written to any more
+	case <-timer.C:
+		return Held{}, h.failure(ErrNotHeld)
+	case <-ctx.Done():
+		return Held{}, h.failure(fmt.Errorf("%w (%w)", ErrNotHeld, context.Cause(ctx)))
+	}
+}
+
+func (h *hold) failure(err error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err = fmt.Errorf("%w; held by %d of %d regions %v", err, len(h.regions), h.need, h.regions)
+	if h.lastErr != nil {
+		err = fmt.Errorf("%w; last refusal: %w", err, h.lastErr)
+	}
+	return err
+}
