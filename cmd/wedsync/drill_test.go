@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// bin holds the three binaries, built once for all tests of this package.
+var bin string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "wedsync-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	bin = dir
+	// The same flags as in the Makefile, so that the build cache serves both.
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+"/", "../wedsync", "../wedsync-server", "../k6")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the binaries: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// result is what a run of wedsync left behind.
+type result struct {
+	code   int
+	output string
+}
+
+func wedsync(t *testing.T, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "wedsync"), args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Run() // the exit code says it
+	return result{cmd.ProcessState.ExitCode(), out.String()}
+}
+
+// summary is what these tests read of a bundle's summary.json.
+type summary struct {
+	Verdict string `json:"verdict"`
+	Claims  []struct {
+		ID      string `json:"id"`
+		Verdict string `json:"verdict"`
+	} `json:"claims"`
+	Problems []struct {
+		ID string `json:"id"`
+	} `json:"problems"`
+}
+
+func readSummary(t *testing.T, bundle string) summary {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(bundle, "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s summary
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestDrillPassesAndFails runs the same drill against a sound server, which must pass, and against servers
+// that each break one promise, which must fail and name the messages.
+func TestDrillPassesAndFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays five drills of about 20 s each")
+	}
+	for _, c := range []struct{ flaw, claim string }{
+		{"", ""},
+		{"drop-urgent:1000", "nothing-wrong"},
+		{"delay-urgent:1000:300ms", "urgent"},
+		{"twice-urgent:1000", "nothing-wrong"},
+		{"ack-early", "held"},
+	} {
+		name := c.flaw
+		if name == "" {
+			name = "sound"
+		}
+		t.Run(name, func(t *testing.T) {
+			out := t.TempDir()
+			args := []string{"drill", "run", "--out", out, "testdata/small.yaml"}
+			if c.flaw != "" {
+				args = append(args, "--flaw", c.flaw)
+			}
+			r := wedsync(t, args...)
+			s := readSummary(t, filepath.Join(out, "small"))
+			if c.flaw == "" {
+				if r.code != 0 || s.Verdict != "PASS" {
+					t.Fatalf("a sound server: verdict %s, exit %d\n%s", s.Verdict, r.code, r.output)
+				}
+				if v := wedsync(t, "verify", filepath.Join(out, "small")); v.code != 0 {
+					t.Fatalf("its bundle does not verify: exit %d\n%s", v.code, v.output)
+				}
+				return
+			}
+			if r.code != 1 || s.Verdict != "FAIL" {
+				t.Fatalf("verdict %s, exit %d, want FAIL and 1\n%s", s.Verdict, r.code, r.output)
+			}
+			for _, claim := range s.Claims {
+				if claim.ID == c.claim && claim.Verdict != "FAIL" {
+					t.Errorf("claim %s is %s", claim.ID, claim.Verdict)
+				}
+			}
+			if len(s.Problems) == 0 || s.Problems[0].ID == "" {
+				t.Errorf("no message is named: %+v", s.Problems)
+			}
+		})
+	}
+}
+
+// TestDrillWithoutMessagesDoesNotPass plays a fault in which nobody says anything.
+func TestDrillWithoutMessagesDoesNotPass(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays a drill")
+	}
+	out := t.TempDir()
+	r := wedsync(t, "drill", "run", "--out", out, "testdata/quiet.yaml")
+	if s := readSummary(t, filepath.Join(out, "quiet")); s.Verdict == "PASS" || r.code == 0 {
+		t.Fatalf("verdict %s, exit %d\n%s", s.Verdict, r.code, r.output)
+	}
+}
+
+// TestDrillLeavesNothingBehind ends a drill in the middle of a fault, in the three ways in which that happens.
+func TestDrillLeavesNothingBehind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays three drills")
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+		t.Run(signal.String(), func(t *testing.T) {
+			out := t.TempDir()
+			namespaces := networkNamespaces(t)
+			cmd := exec.Command(filepath.Join(bin, "wedsync"), "drill", "run", "--out", out, "testdata/fault.yaml")
+			var output bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &output, &output
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			exited := make(chan struct{})
+			go func() { cmd.Wait(); close(exited) }() // ends with the process, which the test ends
+			journal := filepath.Join(out, "fault", "raw", "chaos.jsonl")
+			await(t, 90*time.Second, "the fault", func() bool {
+				text, _ := os.ReadFile(journal)
+				return strings.Contains(string(text), `"event":"proved"`)
+			})
+			if len(processes(t)) < 5 {
+				t.Fatalf("expected servers, k6 and the drill to run, found %v", processes(t))
+			}
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			await(t, 30*time.Second, "the end of every process", func() bool { return len(processes(t)) == 0 })
+			<-exited
+			await(t, 10*time.Second, "the end of every namespace", func() bool { return networkNamespaces(t) <= namespaces })
+			if signal != syscall.SIGKILL {
+				if code := cmd.ProcessState.ExitCode(); code != exitNothing {
+					t.Errorf("exit %d, want %d: nothing was proved\n%s", code, exitNothing, output.String())
+				}
+				if text, _ := os.ReadFile(journal); !strings.Contains(string(text), `"event":"reverted"`) {
+					t.Errorf("the journal does not say that the fault was reverted:\n%s", text)
+				}
+			}
+		})
+	}
+}
+
+// processes lists the running processes of the binaries under test.
+func processes(t *testing.T) (running []string) {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if exe, err := os.Readlink(link); err == nil && strings.HasPrefix(exe, bin) {
+			running = append(running, link+" "+exe)
+		}
+	}
+	return running
+}
+
+// networkNamespaces counts the network namespaces that any process is in.
+func networkNamespaces(t *testing.T) int {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/task/[0-9]*/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	distinct := map[string]bool{}
+	for _, link := range links {
+		if ns, err := os.Readlink(link); err == nil {
+			distinct[ns] = true
+		}
+	}
+	return len(distinct)
+}
+
+func await(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(limit)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited %v for %s; running: %v", limit, what, processes(t))
+		}
+	}
+}
+
+// TestBadInput reads the messages as a user would.
+func TestBadInput(t *testing.T) {
+	write := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	small, err := os.ReadFile("testdata/small.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"no command":    {nil, []string{"expected one of"}},
+		"unknown flag":  {[]string{"drill", "run", "--fast", "x.yaml"}, []string{"--fast"}},
+		"no such file":  {[]string{"drill", "run", "nowhere.yaml"}, []string{"nowhere.yaml"}},
+		"unknown field": {[]string{"drill", "run", write("typo.yaml", strings.Replace(string(small), "title:", "titel:", 1))}, []string{"typo.yaml", "line 5", "titel"}},
+		"wrong action": {[]string{"chaos", "validate", write("wrong.yaml", `apiVersion: chaos-mesh.org/v1alpha1
+kind: PodChaos
+metadata: {name: boom}
+spec:
+  action: pod-explode
+  mode: all
+  selector: {labelSelectors: {topology.kubernetes.io/region: eu-west}}
+`)}, []string{"wrong.yaml:5", "spec.action", "pod-kill"}},
+		"no bundle": {[]string{"verify", "nowhere"}, []string{"nowhere"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := wedsync(t, c.args...)
+			if r.code != exitUsage {
+				t.Errorf("exit %d, want %d", r.code, exitUsage)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(r.output, want) {
+					t.Errorf("the output does not say %q:\n%s", want, r.output)
+				}
+			}
+			if strings.Contains(r.output, "goroutine ") {
+				t.Errorf("a panic:\n%s", r.output)
+			}
+		})
+	}
+}
+
+// TestDryRunTouchesNothing also shows that a drill whose fault hits nobody is refused.
+func TestDryRunTouchesNothing(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "evidence")
+	r := wedsync(t, "drill", "run", "--dry-run", "--out", out, "testdata/fault.yaml")
+	if r.code != 0 || !strings.Contains(r.output, "ap-southeast-1") {
+		t.Fatalf("exit %d:\n%s", r.code, r.output)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a dry run made a bundle")
+	}
+	fault, err := os.ReadFile("../../chaos/experiments/region-silent.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	drill, err := os.ReadFile("testdata/fault.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"fault.yaml": strings.NewReplacer("../../../chaos/experiments/region-silent.yaml", "moon.yaml", "../../../scenarios/wedding-day.js", "story.js").Replace(string(drill)),
+		"moon.yaml":  strings.ReplaceAll(string(fault), "ap-southeast", "the-moon"),
+		"story.js":   "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = wedsync(t, "drill", "run", "--dry-run", filepath.Join(dir, "fault.yaml"))
+	if r.code != exitUsage || !strings.Contains(r.output, "the-moon") || !strings.Contains(r.output, "ap-southeast") {
+		t.Fatalf("a fault that matches no region: exit %d, want %d, naming the label and those that exist:\n%s", r.code, exitUsage, r.output)
+	}
+}

@@ -1,0 +1,221 @@
+// Package drill runs a fire drill: it pairs a topology, a load scenario, a fault and the claims
+// that must hold, and leaves a bundle from which every figure can be recomputed.
+//
+// One YAML file is one drill. A run goes through these phases, and through all of the middle
+// three once per repetition:
+//
+//	warmup -> before -> (fault -> recovery -> after) x repeat -> drain
+//
+// Vendors arrive during warmup. "before" is the steady state without any fault. A cycle injects
+// the fault, proves that it took effect, holds it, reverts it, proves that it is gone, and waits
+// until the steady state is back. In drain the load has ended and stragglers may still arrive.
+//
+// Three rules make the outcome worth believing. Every fault is reverted on every way out. A fault
+// that was not proved did not happen, so its drill does not pass. And the verdict is computed
+// from the raw files alone (package reports), never from what this package saw while it ran.
+package drill
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wedsync/wedsync/reports/claim"
+)
+
+// APIVersion and Kind head every drill file.
+const (
+	APIVersion = "wedsync.dev/v1"
+	Kind       = "Drill"
+)
+
+// Drill is one drill file. Paths in it are relative to the file.
+type Drill struct {
+	APIVersion string   `yaml:"apiVersion"`
+	Kind       string   `yaml:"kind"`
+	Metadata   Metadata `yaml:"metadata"`
+	// Title says in one line what happens, for people.
+	Title    string   `yaml:"title"`
+	Topology Topology `yaml:"topology"`
+	Scenario Scenario `yaml:"scenario"`
+	// Experiment is a file of Chaos Mesh resources; all of them are injected together.
+	// Empty: a drill without a fault.
+	Experiment string `yaml:"experiment,omitempty"`
+	// Repeat is how many times the fault is injected: one lucky run proves little.
+	Repeat    int       `yaml:"repeat,omitempty"`
+	Phases    Phases    `yaml:"phases"`
+	RawClaims yaml.Node `yaml:"claims"`
+
+	// Claims is what RawClaims says; File is where the drill was read from; Source is its text, kept in the bundle.
+	Claims []claim.Claim `yaml:"-"`
+	File   string        `yaml:"-"`
+	Source []byte        `yaml:"-"`
+}
+
+// Metadata names the drill; the name is the bundle's directory.
+type Metadata struct {
+	Name string `yaml:"name"`
+}
+
+// Topology is the cluster that the drill starts.
+type Topology struct {
+	Regions []string `yaml:"regions"`
+	// Nodes is the number of server processes per region; 1 if absent.
+	Nodes int `yaml:"nodes,omitempty"`
+	// WAN is a profile file with the delays between the regions; empty is the built-in profile.
+	WAN string `yaml:"wan,omitempty"`
+}
+
+// Scenario is the load: a k6 script and what it reads from its environment.
+type Scenario struct {
+	Script string            `yaml:"script"`
+	Env    map[string]string `yaml:"env,omitempty"`
+}
+
+// Phases are the lengths of the phases.
+type Phases struct {
+	// Warmup is how long the vendors may take to arrive and settle; the drill goes on as soon as they have.
+	Warmup Duration `yaml:"warmup"`
+	Before Duration `yaml:"before"`
+	// Fault is how long a proved fault is held.
+	Fault Duration `yaml:"fault,omitempty"`
+	// Recovery is how long the steady state may take to return; the drill goes on as soon as it has.
+	Recovery Duration `yaml:"recovery,omitempty"`
+	After    Duration `yaml:"after,omitempty"`
+	// Drain is how long stragglers may take once the load has ended.
+	Drain Duration `yaml:"drain"`
+}
+
+// Duration is a time.Duration written as "8s" or "1m30s".
+type Duration time.Duration
+
+// UnmarshalYAML reads the Go duration syntax.
+func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
+	v, err := time.ParseDuration(node.Value)
+	if err != nil || v < 0 {
+		return fmt.Errorf("line %d: %q is not a duration; write it like 8s or 1m30s", node.Line, node.Value)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Load reads and validates a drill file. The error names the file, and the line where YAML knows it,
+// and says all that is wrong.
+func Load(path string) (*Drill, error) {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the drill: %w", err)
+	}
+	d, err := parse(source)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	d.File = path
+	invalid := d.validate()
+	if d.Claims, err = claim.ParseClaims(path, &d.RawClaims); err != nil {
+		invalid = errors.Join(invalid, err)
+	} else if len(d.Claims) == 0 {
+		invalid = errors.Join(invalid, errors.New("claims: a drill without a claim proves nothing; add at least one"))
+	}
+	if invalid != nil {
+		return nil, fmt.Errorf("%s is not a valid drill:\n%w", path, invalid)
+	}
+	return d, nil
+}
+
+func parse(source []byte) (*Drill, error) {
+	d := &Drill{Source: source}
+	decoder := yaml.NewDecoder(strings.NewReader(string(source)))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(d); err != nil {
+		return nil, plainYAMLError(err)
+	}
+	if d.Topology.Nodes == 0 {
+		d.Topology.Nodes = 1
+	}
+	if d.Repeat == 0 && d.Experiment != "" {
+		d.Repeat = 1
+	}
+	return d, nil
+}
+
+// goType matches the Go type names that the YAML library puts into its messages.
+var goType = regexp.MustCompile(` not found in type \S+`)
+
+// plainYAMLError says what the YAML library found without naming our Go types.
+func plainYAMLError(err error) error {
+	var typeError *yaml.TypeError
+	if !errors.As(err, &typeError) {
+		return err
+	}
+	var all []error
+	for _, message := range typeError.Errors {
+		all = append(all, errors.New(goType.ReplaceAllString(message, " is not part of a drill; see drill/README.md")))
+	}
+	return errors.Join(all...)
+}
+
+var nameSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// validate says everything that is wrong at once.
+func (d *Drill) validate() error {
+	var all []error
+	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+
+	if d.APIVersion != APIVersion || d.Kind != Kind {
+		wrong("this is %q %q; a drill starts with apiVersion: %s and kind: %s", d.APIVersion, d.Kind, APIVersion, Kind)
+	}
+	if !nameSyntax.MatchString(d.Metadata.Name) {
+		wrong("metadata.name %q: use lower-case letters, digits and dashes; it names the bundle's directory", d.Metadata.Name)
+	}
+	if len(d.Topology.Regions) < 2 {
+		wrong("topology.regions: name at least two regions; an update is held in two before it is acknowledged")
+	}
+	if d.Topology.Nodes < 1 || d.Topology.Nodes > 9 {
+		wrong("topology.nodes is %d; a region has 1 to 9 nodes", d.Topology.Nodes)
+	}
+	if d.Scenario.Script == "" {
+		wrong("scenario.script is missing; name a k6 script, for example ../scenarios/wedding-day.js")
+	} else if _, err := os.Stat(d.path(d.Scenario.Script)); err != nil {
+		wrong("scenario.script: %v", err)
+	}
+	if d.Topology.WAN != "" {
+		if _, err := os.Stat(d.path(d.Topology.WAN)); err != nil {
+			wrong("topology.wan: %v", err)
+		}
+	}
+	if d.Phases.Before <= 0 || d.Phases.Warmup <= 0 || d.Phases.Drain <= 0 {
+		wrong("phases.warmup, phases.before and phases.drain must be longer than nothing")
+	}
+	switch {
+	case d.Experiment == "" && d.Repeat > 0:
+		wrong("repeat without an experiment: name one, or leave repeat out")
+	case d.Experiment != "" && (d.Phases.Fault <= 0 || d.Phases.Recovery <= 0):
+		wrong("an experiment needs phases.fault (how long it is held) and phases.recovery (how long the steady state may take to return)")
+	}
+	if d.Repeat < 0 {
+		wrong("repeat is %d; it counts injections", d.Repeat)
+	}
+	return errors.Join(all...)
+}
+
+// path resolves a path of the drill file.
+func (d *Drill) path(p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(filepath.Dir(d.File), p)
+}
+
+// Longest is the longest that the load can be on: the generator's own limit, which the drill
+// undercuts by telling it to stop.
+func (d *Drill) Longest() time.Duration {
+	cycle := d.Phases.Fault + d.Phases.Recovery + d.Phases.After
+	return time.Duration(d.Phases.Warmup + d.Phases.Before + Duration(d.Repeat)*cycle)
+}

@@ -1,0 +1,212 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wedsync/wedsync/chaos/experiment"
+	"github.com/wedsync/wedsync/chaos/journal"
+	"github.com/wedsync/wedsync/chaos/local"
+)
+
+// phases plays warmup, before, and the cycles.
+func (r *run) phases(ctx context.Context) error {
+	stop := r.follow(ctx)
+	defer stop()
+
+	p := r.drill.Phases
+	r.progress.enter("warmup", time.Now().Add(time.Duration(p.Warmup)))
+	if err := r.steady(ctx, time.Duration(p.Warmup)); err != nil {
+		return fmt.Errorf("the vendors did not all arrive within %v: %w\n%s", time.Duration(p.Warmup), err, r.generator.tail())
+	}
+	if err := r.enter(journal.PhaseBefore, 0, time.Duration(p.Before)); err != nil {
+		return err
+	}
+	if err := r.hold(ctx, time.Duration(p.Before)); err != nil {
+		return err
+	}
+	for cycle := 1; cycle <= r.drill.Repeat; cycle++ {
+		if err := r.cycle(ctx, cycle); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cycle injects, proves, holds, reverts, proves the fault gone, and waits for the steady state.
+// What could not be proved stands in the journal and costs the drill its PASS; the drill goes on.
+func (r *run) cycle(ctx context.Context, cycle int) error {
+	p := r.drill.Phases
+	if err := r.enter(journal.PhaseFault, cycle, time.Duration(p.Fault)); err != nil {
+		return err
+	}
+	var injections []*local.Injection
+	for _, e := range r.experiments {
+		injection, err := r.inject(ctx, e)
+		if err != nil {
+			return err
+		}
+		injections = append(injections, injection)
+	}
+	r.progress.inForce(r.names())
+	if err := r.hold(ctx, time.Duration(p.Fault)); err != nil {
+		return err
+	}
+	for i := len(injections) - 1; i >= 0; i-- {
+		if err := injections[i].Revert(ctx); err != nil {
+			return fmt.Errorf("%w: %w", ErrRevert, err)
+		}
+	}
+	r.progress.inForce(nil)
+	for _, injection := range injections {
+		if err := injection.ProveGone(ctx); err != nil {
+			r.progress.note("not proved to be gone: %v", err)
+		}
+	}
+	if err := r.enter(journal.PhaseRecovery, cycle, time.Duration(p.Recovery)); err != nil {
+		return err
+	}
+	back := time.Now()
+	err := r.steady(ctx, time.Duration(p.Recovery))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	entry := journal.Entry{Event: journal.EventSteady, Detail: map[string]any{"after_ms": time.Since(back).Milliseconds()}}
+	if err != nil {
+		entry.Err = err.Error()
+		r.manifest.Trouble = append(r.manifest.Trouble, fmt.Sprintf("cycle %d: the steady state did not come back: %v", cycle, err))
+		r.progress.note("steady state not back: %v", err)
+	}
+	if err := r.journal.Append(entry); err != nil {
+		return err
+	}
+	if err := r.enter(journal.PhaseAfter, cycle, time.Duration(p.After)); err != nil {
+		return err
+	}
+	return r.hold(ctx, time.Duration(p.After))
+}
+
+func (r *run) inject(ctx context.Context, e *experiment.Experiment) (*local.Injection, error) {
+	plan, err := r.driver.Plan(e, time.Duration(r.drill.Phases.Fault))
+	if err != nil {
+		return nil, err
+	}
+	injection, err := r.driver.Inject(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := injection.Prove(ctx); err != nil {
+		r.progress.note("not proved: %v", err)
+	}
+	return injection, nil
+}
+
+func (r *run) names() []string {
+	var names []string
+	for _, e := range r.experiments {
+		names = append(names, e.Name+" ("+e.Action+")")
+	}
+	return names
+}
+
+// enter begins a phase: in the journal, for the generator's tags, and on the screen.
+func (r *run) enter(phase journal.Phase, cycle int, length time.Duration) error {
+	if err := r.journal.Phase(phase, cycle); err != nil {
+		return err
+	}
+	name := string(phase)
+	if cycle > 0 {
+		name = fmt.Sprintf("%s %d/%d", phase, cycle, r.drill.Repeat)
+	}
+	r.progress.enter(name, time.Now().Add(length))
+	return r.control.tell(command{Phase: string(phase)})
+}
+
+// errGeneratorGone ends a phase whose load has gone.
+var errGeneratorGone = errors.New("the generator ended before the drill did")
+
+// hold lets time pass while the generator runs.
+func (r *run) hold(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.generator.exited:
+		return fmt.Errorf("%w; its last words:\n%s", errGeneratorGone, r.generator.tail())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// follow shows the generator's reports until the returned function is called.
+func (r *run) follow(ctx context.Context) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends when stop cancels ctx
+		defer close(done)
+		var last Status
+		for r.control.await(ctx, func(s Status) bool { return s != last }) == nil {
+			last = r.control.latest()
+			r.progress.show(last)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// steady waits until the steady state has lasted for steadyFor: every node ready and caught up,
+// every vendor joined at as many homes as it wants, and nothing late under way.
+func (r *run) steady(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not steady within %v", limit))
+	defer cancel()
+	ctx, gone := context.WithCancelCause(ctx)
+	defer gone(nil)
+	go func() { // ends with ctx, at the latest when steady returns
+		select {
+		case <-r.generator.exited:
+			gone(errGeneratorGone)
+		case <-ctx.Done():
+		}
+	}()
+	if err := r.cluster.WaitReady(ctx); err != nil {
+		return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+	}
+	var since time.Time
+	err := r.control.await(ctx, func(s Status) bool {
+		if s.Vendors == 0 || s.Joined < s.Homes {
+			since = time.Time{}
+			return false
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		return time.Since(since) >= steadyFor
+	})
+	if err != nil {
+		s := r.control.latest()
+		return fmt.Errorf("%d of %d sessions are joined: %w", s.Joined, s.Homes, context.Cause(ctx))
+	}
+	return nil
+}
+
+// drain ends the load and waits until it has gone.
+func (r *run) drain(ctx context.Context) error {
+	if err := r.enter(journal.PhaseDrain, 0, time.Duration(r.drill.Phases.Drain)); err != nil {
+		return err
+	}
+	if err := r.control.tell(command{Stop: true}); err != nil {
+		return err
+	}
+	limit := time.NewTimer(time.Duration(r.drill.Phases.Drain) + 15*time.Second)
+	defer limit.Stop()
+	select {
+	case <-r.generator.exited:
+		return nil
+	case <-limit.C:
+		return fmt.Errorf("the generator did not end within %v of being told to", time.Duration(r.drill.Phases.Drain)+15*time.Second)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

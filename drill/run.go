@@ -1,0 +1,327 @@
+package drill
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/wedsync/wedsync/chaos"
+	"github.com/wedsync/wedsync/chaos/experiment"
+	"github.com/wedsync/wedsync/chaos/journal"
+	"github.com/wedsync/wedsync/chaos/local"
+	"github.com/wedsync/wedsync/cluster"
+	"github.com/wedsync/wedsync/cluster/wan"
+	"github.com/wedsync/wedsync/internal/clock"
+	"github.com/wedsync/wedsync/reports"
+	"github.com/wedsync/wedsync/reports/audit"
+)
+
+// Config is what a run needs besides the drill itself.
+type Config struct {
+	// Network makes the network that connects the regions of a profile.
+	Network func(wan.Profile) (wan.Network, error)
+	// EvidenceDir receives one bundle per drill, in a directory named after it.
+	EvidenceDir string
+	// BinDir holds wedsync-server and k6; empty: the directory of this program.
+	BinDir string
+	// Seed makes the choices of scenario and faults repeatable.
+	Seed uint64
+	// Flaw breaks the server on purpose (wedsync-server --flaw), to see the drill fail.
+	Flaw string
+	// Env overrides the scenario's environment.
+	Env map[string]string
+	// Command is the command line, for the manifest.
+	Command []string
+
+	Out      io.Writer // progress
+	Terminal bool      // Out is a terminal
+	Logger   *slog.Logger
+}
+
+// ErrRevert says that a fault may still be in force.
+var ErrRevert = errors.New("a fault could not be reverted")
+
+// steadyFor is how long the steady state must last to count as one.
+const steadyFor = 2 * time.Second
+
+// Run runs one drill and returns the directory of its bundle. An error means that there is no
+// bundle to judge; whether the claims hold is the bundle's to say.
+func Run(ctx context.Context, d *Drill, cfg Config) (bundle string, err error) {
+	r, err := prepare(d, cfg)
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(r.work) // sockets and data of a cluster that is gone; the bundle is elsewhere
+	if err := r.play(ctx); err != nil {
+		return "", err
+	}
+	r.progress.note("writing the report")
+	if err := reports.WriteManifest(r.bundle, r.manifest); err != nil {
+		return "", err
+	}
+	if err := reports.Write(r.bundle); err != nil {
+		return "", fmt.Errorf("writing the report of %s: %w", d.Metadata.Name, err)
+	}
+	r.progress.end()
+	return r.bundle, nil
+}
+
+// run is one drill while it runs.
+type run struct {
+	drill       *Drill
+	cfg         Config
+	experiments []*experiment.Experiment
+	profile     wan.Profile
+	serverBin   string
+	k6Bin       string
+	bundle, raw string // the bundle and its raw/ directory
+	work        string // cluster data, logs and the control socket
+	manifest    reports.Manifest
+	progress    *progress
+
+	cluster   *cluster.Cluster
+	control   *control
+	generator *generator
+	journal   *journal.Writer
+	driver    *local.Driver
+}
+
+// prepare checks everything that can be checked before anything is started.
+func prepare(d *Drill, cfg Config) (*run, error) {
+	r := &run{drill: d, cfg: cfg, progress: newProgress(cfg.Out, cfg.Terminal)}
+	var err error
+	if r.experiments, err = d.experiments(); err != nil {
+		return nil, err
+	}
+	if r.profile, err = d.profile(); err != nil {
+		return nil, err
+	}
+	if r.serverBin, err = binary(cfg.BinDir, "wedsync-server"); err != nil {
+		return nil, err
+	}
+	if r.k6Bin, err = binary(cfg.BinDir, "k6"); err != nil {
+		return nil, err
+	}
+	if r.work, err = os.MkdirTemp("", "wedsync-drill-"); err != nil {
+		return nil, fmt.Errorf("making a working directory: %w", err)
+	}
+	r.bundle = filepath.Join(cfg.EvidenceDir, d.Metadata.Name)
+	r.raw = filepath.Join(r.bundle, "raw")
+	// A bundle is of one run: what an earlier one left is not to be mixed with it.
+	if err := os.RemoveAll(r.bundle); err != nil {
+		return nil, fmt.Errorf("removing the previous bundle: %w", err)
+	}
+	if err := os.MkdirAll(r.raw, 0o755); err != nil {
+		return nil, fmt.Errorf("making the bundle: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(r.bundle, "drill.yaml"), d.Source, 0o644); err != nil {
+		return nil, fmt.Errorf("keeping the drill in its bundle: %w", err)
+	}
+	return r, nil
+}
+
+func (d *Drill) experiments() ([]*experiment.Experiment, error) {
+	if d.Experiment == "" {
+		return nil, nil
+	}
+	return chaos.Load(d.path(d.Experiment))
+}
+
+func (d *Drill) profile() (wan.Profile, error) {
+	profile := wan.DefaultProfile()
+	if d.Topology.WAN != "" {
+		var err error
+		if profile, err = wan.LoadProfile(d.path(d.Topology.WAN)); err != nil {
+			return wan.Profile{}, err
+		}
+	}
+	return profile.Only(d.Topology.Regions...)
+}
+
+func binary(dir, name string) (string, error) {
+	if dir == "" {
+		return sibling(name)
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s is not in %s: run `make build`: %w", name, dir, err)
+	}
+	return path, nil
+}
+
+// play starts everything, plays the phases, and takes everything down again, whatever happens.
+func (r *run) play(ctx context.Context) (err error) {
+	begun := time.Now()
+	r.manifest = reports.NewManifest(reports.Run{
+		Drill: r.drill.Metadata.Name, Seed: r.cfg.Seed, Command: r.cfg.Command, Flaw: r.cfg.Flaw, Start: clock.Read(), K6: r.k6Bin,
+	})
+	r.progress.begin(r.drill.Metadata.Name, begun.Add(r.drill.Longest()+time.Duration(r.drill.Phases.Drain)+10*time.Second))
+
+	if err := r.startCluster(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.cluster.Close()) }()
+
+	if r.journal, err = journal.Create(filepath.Join(r.raw, "chaos.jsonl")); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.journal.Close()) }()
+	r.driver = local.New(r.cluster, r.journal, r.cfg.Seed)
+
+	if err := r.startLoad(ctx); err != nil {
+		return err
+	}
+	// On every way out, and also when ctx has ended: faults first, then the load.
+	defer func() { err = errors.Join(err, r.stopLoad(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, r.revertAll(context.WithoutCancel(ctx))) }()
+
+	if err := r.phases(ctx); err != nil {
+		return err
+	}
+	if err := r.drain(ctx); err != nil {
+		return err
+	}
+	if err := r.audit(ctx); err != nil {
+		return err
+	}
+	r.manifest.End = clock.Read()
+	return nil
+}
+
+func (r *run) startCluster(ctx context.Context) error {
+	network, err := r.cfg.Network(r.profile)
+	if err != nil {
+		return err
+	}
+	r.manifest.Network = describe(network, r.profile)
+	r.progress.note("starting %d regions (%s)", len(r.drill.Topology.Regions), network.Describe())
+	r.cluster, err = cluster.Start(ctx, cluster.Config{
+		Regions: r.drill.Topology.Regions, NodesPerRegion: r.drill.Topology.Nodes, Profile: r.profile, Network: network,
+		Dir: r.work, ServerBinary: r.serverBin, JWTSecret: secret(), ClusterSecret: secret(), Flaw: r.cfg.Flaw, Logger: r.cfg.Logger,
+	})
+	if err != nil {
+		return errors.Join(err, network.Close())
+	}
+	for _, n := range r.cluster.Nodes() {
+		r.manifest.Nodes = append(r.manifest.Nodes, reports.Node{Name: n.Name, Region: n.Region})
+	}
+	if err := r.cluster.WaitReady(ctx); err != nil {
+		return errors.Join(err, r.cluster.Close())
+	}
+	return nil
+}
+
+// secret returns a fresh secret: each run has its own, so none is worth stealing.
+func secret() string {
+	var b [32]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+func (r *run) startLoad(ctx context.Context) (err error) {
+	socket := filepath.Join(r.work, "control.sock")
+	if r.control, err = listenControl(ctx, socket); err != nil {
+		return err
+	}
+	env := make(map[string]string, len(r.drill.Scenario.Env))
+	for _, from := range []map[string]string{r.drill.Scenario.Env, r.cfg.Env} {
+		for k, v := range from {
+			env[k] = v
+		}
+	}
+	token, err := r.cluster.Token("authenticated")
+	if err != nil {
+		return errors.Join(err, r.control.close())
+	}
+	r.generator, err = startGenerator(ctx, r.cluster.Network(), generatorConfig{
+		Binary: r.k6Bin, Script: r.drill.path(r.drill.Scenario.Script), Env: env, Nodes: r.cluster.Nodes(),
+		Token: token, Control: socket, OutDir: r.bundle,
+		LogFile: filepath.Join(r.work, "k6.log"), Duration: r.drill.Longest(), Seed: r.cfg.Seed,
+	})
+	if err != nil {
+		return errors.Join(err, r.control.close())
+	}
+	return nil
+}
+
+// stopLoad makes sure that the generator is gone and takes its exit code.
+func (r *run) stopLoad(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.drill.Phases.Drain)+20*time.Second)
+	defer cancel()
+	// If it cannot be told, it has gone already or is killed below.
+	_ = r.control.tell(command{Stop: true})
+	code, err := r.generator.wait(ctx)
+	r.manifest.GeneratorExit = code
+	return errors.Join(err, r.control.close())
+}
+
+func (r *run) revertAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := r.driver.RevertAll(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrRevert, err)
+	}
+	return nil
+}
+
+// audit keeps what the log of every node holds at the end.
+func (r *run) audit(ctx context.Context) (err error) {
+	token, err := r.cluster.Token("service_role")
+	if err != nil {
+		return err
+	}
+	w, err := audit.Create(filepath.Join(r.raw, "log.jsonl.gz"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	return auditLogs(ctx, r.cluster.Nodes(), token, w)
+}
+
+// Plan says what a run would do, for --dry-run.
+func Plan(d *Drill, out io.Writer) error {
+	experiments, err := d.experiments()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s: %s\n", d.Metadata.Name, d.Title)
+	fmt.Fprintf(out, "  topology   %v, %d node(s) each\n", d.Topology.Regions, d.Topology.Nodes)
+	fmt.Fprintf(out, "  scenario   %s %v\n", d.Scenario.Script, d.Scenario.Env)
+	if d.Experiment == "" {
+		fmt.Fprintln(out, "  experiment none")
+	}
+	nodes := cluster.Names(d.Topology.Regions, d.Topology.Nodes)
+	for _, e := range experiments {
+		targets, err := local.Match(e, nodes)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "  experiment %s %s (%s) on %s, %d time(s)\n", e.Kind, e.Name, e.Action, targets, d.Repeat)
+	}
+	fmt.Fprintf(out, "  phases     warmup <=%v, before %v, (fault %v, recovery <=%v, after %v) x %d, drain <=%v\n",
+		time.Duration(d.Phases.Warmup), time.Duration(d.Phases.Before), time.Duration(d.Phases.Fault), time.Duration(d.Phases.Recovery),
+		time.Duration(d.Phases.After), d.Repeat, time.Duration(d.Phases.Drain))
+	for _, c := range d.Claims {
+		fmt.Fprintf(out, "  claim      %s: %s\n", c.ID, c.Says)
+	}
+	return nil
+}
+
+// describe puts the network into the manifest.
+func describe(n wan.Network, p wan.Profile) reports.Network {
+	m := reports.Network{Kind: string(n.Kind()), Description: n.Describe(), Profile: p.Name, Source: p.Source,
+		AccessNS: int64(p.Access), Facts: n.Facts()}
+	for i, a := range p.Regions {
+		for _, b := range p.Regions[i+1:] {
+			m.RoundTrips = append(m.RoundTrips, reports.RoundTrip{A: a, B: b, NS: int64(p.RoundTrip(a, b))})
+		}
+	}
+	return m
+}
