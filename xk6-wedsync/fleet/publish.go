@@ -1,0 +1,195 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wedsync/wedsync/client"
+	"github.com/wedsync/wedsync/internal/clock"
+	"github.com/wedsync/wedsync/protocol"
+	"github.com/wedsync/wedsync/xk6-wedsync/journal"
+)
+
+// Urgent publishes a text on the urgent lane. When it returns, the message is booked and on its way; Wait tells how it
+// went. at is the intended instant, from which latencies count; zero: now.
+//
+// An error means that nothing was sent: a name that is not a vendor, or a wedding that is not there.
+func (w *Wedding) Urgent(from, text string, at time.Time) (*Message, error) {
+	payload, err := json.Marshal(struct {
+		Text string `json:"text"`
+		From string `json:"from"`
+	}{text, from})
+	if err != nil {
+		return nil, fmt.Errorf("writing the urgent text: %w", err)
+	}
+	return w.send(from, protocol.Urgent, protocol.UrgentEvent, payload, at)
+}
+
+// Update publishes an ordinary event with a JSON payload, in the way of Urgent.
+func (w *Wedding) Update(from, event string, payload []byte, at time.Time) (*Message, error) {
+	if event == "" || event == protocol.UrgentEvent {
+		return nil, fmt.Errorf("the event of an update is %q: give it a name of its own, and use urgent() for urgent messages", event)
+	}
+	if !json.Valid(payload) {
+		return nil, errors.New("the payload of an update must be JSON")
+	}
+	return w.send(from, protocol.Normal, event, payload, at)
+}
+
+// Wait returns when every vendor who must receive the message has it and the ok is there, or after Limit, or when ctx or
+// the wedding ends, whatever comes first; the receipt names those who are missing. The publish itself goes on until it
+// is answered or GiveUp has passed.
+func (m *Message) Wait(ctx context.Context) Receipt {
+	w := m.publisher.w
+	limit := time.NewTimer(w.cfg.Limit)
+	defer limit.Stop()
+	select {
+	case <-m.complete:
+	case <-limit.C:
+	case <-ctx.Done():
+	case <-w.ended:
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return m.receipt(w.vendors)
+}
+
+// send opens the account of a message, because its first copy may arrive before the publish returns, and publishes it.
+func (w *Wedding) send(from string, lane protocol.Lane, event string, payload []byte, at time.Time) (*Message, error) {
+	v := w.byName[from]
+	if v == nil {
+		return nil, fmt.Errorf("wedding %s has no vendor %q", w.cfg.ID, from)
+	}
+	now := time.Now()
+	if at.IsZero() {
+		at = now
+	}
+	w.mu.Lock()
+	if err := w.mayPublish(v); err != nil {
+		w.mu.Unlock()
+		return nil, err
+	}
+	v.sent[lane]++
+	id := fmt.Sprintf("%s/%s/%c%d", w.run, v.full, lane.String()[0], v.sent[lane])
+	m := newMessage(id, lane, v, at, w.fleet.Phase(), w.vendors)
+	w.forget(now)
+	w.messages[id] = m
+	w.order = append(w.order, m)
+	w.open++
+	w.publishing.Add(1)
+	w.mu.Unlock()
+
+	t := w.fleet.tally.lane(lane)
+	t.sent.Add(1)
+	t.expected.Add(int64(m.expected))
+	w.cfg.Observe(Observation{What: Sent, At: now, Lane: lane, Type: v.Type, Phase: m.phase})
+	if w.books != nil {
+		w.books.History.Pub(clock.Of(now), id, w.cfg.ID, v.full, lane.String(), clock.Of(at))
+	}
+	go func() { // owner: w, whose end waits for it; ends at the answer, after GiveUp, or with the wedding; one per open publish
+		defer w.publishing.Done()
+		ctx, cancel := context.WithTimeout(w.ctx, w.cfg.GiveUp)
+		defer cancel()
+		ack, err := v.client.Publish(ctx, client.Publication{ID: id, Event: event, Lane: lane, Payload: payload})
+		w.answered(m, ack, err)
+	}()
+	return m, nil
+}
+
+// mayPublish is called with mu held.
+func (w *Wedding) mayPublish(v *vendor) error {
+	if w.departed {
+		return fmt.Errorf("wedding %s is over: nobody can publish any more", w.cfg.ID)
+	}
+	if !v.arrived {
+		return fmt.Errorf("%s has not arrived: await arrive() before publishing", v.full)
+	}
+	return nil
+}
+
+// answered books what the publisher was told.
+func (w *Wedding) answered(m *Message, ack client.Ack, err error) {
+	at := time.Now()
+	a := answer{outcome: journal.OK, via: ack.Region, held: ack.Held}
+	switch {
+	case err == nil:
+		at = ack.At
+	case errors.Is(err, client.ErrRefused):
+		a.outcome, a.why = journal.Fail, err.Error()
+	default:
+		a.outcome, a.why = journal.Info, err.Error()
+	}
+	a.after = at.Sub(m.sched)
+	if w.books != nil {
+		w.books.History.Done(clock.Of(at), m.id, a.outcome, a.via, a.held, a.why)
+	}
+	o := Observation{What: Answered, At: at, Lane: m.lane, Region: a.via, Type: m.publisher.Type, Phase: m.phase, Latency: a.after}
+	if a.outcome == journal.OK {
+		raise(&w.fleet.tally.ack, int64(a.after))
+	} else {
+		o.What = Refused
+	}
+	w.cfg.Observe(o)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m.answer = a
+	w.close(m, at)
+}
+
+// close settles a message of which nothing more is awaited. It is called with mu held.
+func (w *Wedding) close(m *Message, at time.Time) {
+	if !m.settled.IsZero() || !m.whole() {
+		return
+	}
+	m.settled = at
+	// Only an ok promises delivery: after another answer the missing are not lost, they are not expected.
+	w.fleet.tally.lane(m.lane).expected.Add(-int64(m.missing()))
+	close(m.complete)
+	w.open--
+	if w.open == 0 && w.calm != nil {
+		close(w.calm)
+	}
+}
+
+// settleAll ends the account of every open message: who has not got it by now has lost it. A message without an answer
+// has promised nothing.
+func (w *Wedding) settleAll() {
+	w.mu.Lock()
+	var lost []Observation
+	now := time.Now()
+	for _, m := range w.order {
+		if !m.settled.IsZero() {
+			continue
+		}
+		m.settled = now
+		t := w.fleet.tally.lane(m.lane)
+		if m.answer.outcome != journal.OK {
+			t.expected.Add(-int64(m.missing()))
+			continue
+		}
+		t.lost.Add(int64(m.missing()))
+		for i, a := range m.accounts {
+			if a.expected && !a.delivered {
+				lost = append(lost, Observation{What: Lost, At: now, Lane: m.lane, Type: w.vendors[i].Type, Phase: m.phase})
+			}
+		}
+	}
+	w.mu.Unlock()
+	for _, o := range lost {
+		w.cfg.Observe(o)
+	}
+}
+
+// forget drops the oldest messages whose duplicates need no longer be told from strays. It is called with mu held.
+func (w *Wedding) forget(now time.Time) {
+	n := 0
+	for n < len(w.order) && !w.order[n].settled.IsZero() && now.Sub(w.order[n].settled) > remember {
+		delete(w.messages, w.order[n].id)
+		n++
+	}
+	w.order = slices.Delete(w.order, 0, n)
+}
