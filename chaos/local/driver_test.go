@@ -74,13 +74,16 @@ func TestProofsFail(t *testing.T) {
 	}{
 		{"down", kill(in("c")),
 			func(w *world) error { return w.node("c-1").Start(w.Context()) }, func(w *world) error { return w.node("c-1").Kill() },
-			"c-1: process", "connection refused"},
+			"c-1: process", "venue to c-1: connecting"},
 		{"freeze", freezing(in("c")),
 			func(w *world) error { return w.node("c-1").Signal(syscall.SIGCONT) }, func(w *world) error { return w.node("c-1").Signal(syscall.SIGSTOP) },
 			"not T (stopped)", "is in state 'T'"},
 		{"cut", network(experiment.Partition, experiment.Both, in("a"), ptr(in("b"))),
 			healAll("a", "b"), worse(wan.Impairment{Cut: true}),
 			"although the path is cut", "still impaired"},
+		{"half a cut", network(experiment.Partition, experiment.Both, in("a"), ptr(in("b"))),
+			heal("a", "b"), worse(wan.Impairment{Cut: true}),
+			"a to b is not what was asked for", "still impaired"},
 		{"delay", network(experiment.Delay, experiment.Both, in("a"), ptr(in("b"))),
 			heal("a", "b"), worse(wan.Impairment{Delay: 20 * time.Millisecond}),
 			"the round trip moved by", "before the fault"},
@@ -90,7 +93,8 @@ func TestProofsFail(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t, best())
-			w.limits.prove, w.limits.gone = 1500*time.Millisecond, 500*time.Millisecond
+			// Failing proofs use up their time.
+			w.limits.prove, w.limits.gone = 1500*time.Millisecond, time.Second
 			i := w.inject(tc.e)
 			w.unproved(i.ProveGone(w.Context()), "it has not been reverted")
 			w.must(tc.undo(w))

@@ -79,17 +79,15 @@ func (l *links) apply(touched []link) error {
 
 // sum adds up what is in force on a path.
 func (l *links) sum(from, to string) (all wan.Impairment) {
-	through := 1.0 // the share of packets that none of them drops
 	for _, ls := range l.inForce {
 		for _, k := range ls {
 			if k.from == from && k.to == to {
 				all.Delay += k.impair.Delay
 				all.Jitter += k.impair.Jitter
 				all.Cut = all.Cut || k.impair.Cut
-				through *= 1 - k.impair.Loss
+				all.Loss += k.impair.Loss * (1 - all.Loss) // of what the others let through
 			}
 		}
 	}
-	all.Loss = 1 - through
 	return all
 }

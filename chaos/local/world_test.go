@@ -196,4 +196,3 @@ func losing(percent float64) *experiment.Experiment {
 	e.Loss.Percent = percent
 	return e
 }
-
