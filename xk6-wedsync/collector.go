@@ -98,7 +98,7 @@ func (c *collector) observe(o fleet.Observation) {
 }
 
 func (c *collector) trend(m *metrics.Metric, o fleet.Observation, tags *metrics.TagSet) {
-	c.trends = append(c.trends, metrics.Sample{TimeSeries: metrics.TimeSeries{Metric: m, Tags: tags}, Time: o.At, Value: metrics.D(o.Latency)})
+	c.trends = append(c.trends, sample(m, tags, o.At, metrics.D(o.Latency)))
 }
 
 // tagged is called with mu held.
@@ -107,7 +107,8 @@ func (c *collector) tagged(k tagKey) *metrics.TagSet {
 		return t
 	}
 	t := c.base
-	for _, tag := range [...][2]string{{"region", k.region}, {"phase", k.phase}, {"vendor_type", k.vendorType}, {"path", k.path}, {"lane", k.lane}} {
+	for _, tag := range [...][2]string{{"region", k.region}, {"phase", k.phase}, {"vendor_type", k.vendorType},
+		{"path", k.path}, {"lane", k.lane}} {
 		if tag[1] != "" {
 			t = t.With(tag[0], tag[1])
 		}
@@ -123,11 +124,15 @@ func (c *collector) push() {
 	batch := c.trends
 	c.trends = make(metrics.Samples, 0, len(batch)+len(batch)/4)
 	for s, n := range c.counts {
-		batch = append(batch, metrics.Sample{TimeSeries: metrics.TimeSeries{Metric: s.metric, Tags: s.tags}, Time: now, Value: n})
+		batch = append(batch, sample(s.metric, s.tags, now, n))
 	}
 	clear(c.counts)
 	vendors := c.tagged(tagKey{phase: c.fleet.Phase()})
 	c.mu.Unlock()
-	batch = append(batch, metrics.Sample{TimeSeries: metrics.TimeSeries{Metric: c.i.vendors, Tags: vendors}, Time: now, Value: float64(c.fleet.Arrived())})
+	batch = append(batch, sample(c.i.vendors, vendors, now, float64(c.fleet.Arrived())))
 	metrics.PushIfNotDone(c.ctx, c.out, batch)
+}
+
+func sample(m *metrics.Metric, tags *metrics.TagSet, at time.Time, v float64) metrics.Sample {
+	return metrics.Sample{TimeSeries: metrics.TimeSeries{Metric: m, Tags: tags}, Time: at, Value: v}
 }

@@ -14,7 +14,8 @@ import (
 func (m *module) rehearse(call sobek.FunctionCall) sobek.Value {
 	rt := m.vu.Runtime()
 	if m.vu.State() == nil {
-		common.Throw(rt, common.NewInitContextError("rehearse() opens sockets: call it in a scenario's function, not at the top of the script"))
+		common.Throw(rt, common.NewInitContextError(
+			"rehearse() opens sockets: call it in a scenario's function, not at the top of the script"))
 	}
 	var names []string
 	for _, v := range call.Arguments {

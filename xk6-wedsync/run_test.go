@@ -2,9 +2,11 @@ package xk6wedsync
 
 import (
 	"bytes"
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wedsync/wedsync/xk6-wedsync/fleet"
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
 	"github.com/wedsync/wedsync/xk6-wedsync/rehearsal"
 )
@@ -26,13 +29,15 @@ const (
 	exitSignal     = 105
 )
 
+// buildDir holds the binary that built makes; TestMain removes it.
+var buildDir string
+
 // built is cmd/k6, compiled once for all tests.
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "wedsync-k6-")
-	if err != nil {
+var built = sync.OnceValues(func() (path string, err error) {
+	if buildDir, err = os.MkdirTemp("", "wedsync-k6-"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "k6")
+	path = filepath.Join(buildDir, "k6")
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", path, "../cmd/k6")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -174,9 +179,7 @@ func TestWeddingDay(t *testing.T) {
 	if n[journal.Vendor] != 20 || n[journal.Pub] != pubs || n[journal.Done] != pubs || n[journal.Recv] != 4*pubs {
 		t.Errorf("journal: %v", n)
 	}
-	if s.Sockets() != 0 {
-		t.Errorf("%d sockets are open", s.Sockets())
-	}
+	empty(t, s)
 }
 
 // TestInterrupt sends SIGINT in the middle: no socket stays, and the journal has its end.
@@ -193,13 +196,60 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("exit code %d, want %d", code, exitSignal)
 	}
 	t.Logf("ended %s after SIGINT", time.Since(sent).Round(time.Millisecond))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if err := s.WaitEmpty(ctx); err != nil {
-		t.Error(err)
-	}
+	empty(t, s)
 	if n := k.history(); n[journal.Leaving] != 60 {
 		t.Errorf("journal: %v", n)
+	}
+}
+
+// TestDrill lets a drill set the phase and end the run.
+func TestDrill(t *testing.T) {
+	_, regions := stage(t)
+	control, err := net.Listen("unix", filepath.Join(t.TempDir(), "control"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	k := command(t, script(t, `
+		export default async function () {
+			const w = new Wedding({ regions: __ENV.WEDSYNC_REGIONS, vendors: 3 });
+			await w.arrive();
+			const moments = w.schedule({ every: '50ms' });
+			for (let at = await moments.next(); at !== null; at = await moments.next()) w.urgent('planner-1', 'x', { at });
+			await w.leave();
+		}
+		export const options = { thresholds: { 'wedsync_urgent_delivered{phase:fault}': ['count>0'], 'wedsync_urgent_sent{phase:after}': ['count==0'] } };`),
+		"WEDSYNC_REGIONS="+regions, "WEDSYNC_CONTROL="+control.Addr().String())
+	k.start()
+	drill, err := control.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drill.Close()
+	var report fleet.Report
+	reports := json.NewDecoder(drill)
+	next := func() {
+		t.Helper()
+		if err := reports.Decode(&report); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for next(); report.Urgent.Sent == 0 || report.Joined < report.Homes; {
+		next()
+	}
+	if _, err := io.WriteString(drill, `{"phase":"fault"}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	next()
+	next()
+	if _, err := io.WriteString(drill, `{"stop":true}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if code := k.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if report.Vendors != 3 || report.Homes != 6 || report.Urgent.Delivered == 0 {
+		t.Errorf("report: %+v", report)
 	}
 }
 
@@ -214,9 +264,10 @@ func TestForgottenLeave(t *testing.T) {
 	if code := k.wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	if n := k.history(); n[journal.Leaving] != 3 || s.Sockets() != 0 {
-		t.Errorf("%d sockets; journal: %v", s.Sockets(), n)
+	if n := k.history(); n[journal.Leaving] != 3 {
+		t.Errorf("journal: %v", n)
 	}
+	empty(t, s)
 }
 
 // TestUsedFolder: the history of another run is never overwritten.

@@ -107,7 +107,8 @@ func (c *Config) Validate() error {
 	for _, d := range []struct {
 		name string
 		is   time.Duration
-	}{{"sla", c.UrgentSLA}, {"sla", c.UpdateSLA}, {"limit", c.Limit}, {"giveUp", c.GiveUp}, {"drain", c.Drain}, {"arrival", c.Arrival}, {"handshake", c.Handshake}} {
+	}{{"sla", c.UrgentSLA}, {"sla", c.UpdateSLA}, {"limit", c.Limit}, {"giveUp", c.GiveUp}, {"drain", c.Drain},
+		{"arrival", c.Arrival}, {"handshake", c.Handshake}} {
 		if d.is < 0 {
 			wrong("%s: %s is negative", d.name, d.is)
 		}

@@ -80,7 +80,9 @@ func (f *Fleet) talk(ctx context.Context, drill net.Conn) {
 		if err := f.listen(drill); err != nil {
 			f.cfg.Logger.Error("the drill is not understood: stopping", "error", err)
 		}
-		f.sayStop()
+		if ctx.Err() == nil {
+			f.sayStop()
+		}
 	}()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -87,6 +87,33 @@ func TestControlEndsWithTheDrill(t *testing.T) {
 	}
 }
 
+// TestShifts: the fleet can be let go and held again, and letting go is not a stop.
+func TestShifts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f := New(FleetConfig{Control: path})
+	for range 3 {
+		if err := f.hold(); err != nil {
+			t.Fatal(err)
+		}
+		drill, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-f.release()
+		drill.Close()
+	}
+	select {
+	case <-f.Stopped():
+		t.Error("the end of a shift was taken for the drill's stop")
+	default:
+	}
+}
+
 func TestControlWithoutADrill(t *testing.T) {
 	f := New(FleetConfig{Control: filepath.Join(t.TempDir(), "nobody")})
 	if err := f.hold(); err == nil || !strings.Contains(err.Error(), "WEDSYNC_CONTROL") {

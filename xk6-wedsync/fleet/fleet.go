@@ -36,11 +36,16 @@ type Fleet struct {
 	// books are where observations go, nil without --out wedsync.
 	books   *Books
 	holders int
-	end     context.CancelFunc // of the running watch and control connection
-	running sync.WaitGroup
-	idle    chan struct{} // closed while nobody holds the fleet
+	shift   *shift // while there are holders
 	stopped bool
 	names   map[string]bool // weddings that are in the books
+}
+
+// shift is the time from the first holder to the last, and what runs meanwhile.
+type shift struct {
+	running sync.WaitGroup
+	end     context.CancelFunc
+	over    chan struct{} // closed when nothing runs any more
 }
 
 // FleetConfig configures a Fleet.
@@ -64,8 +69,7 @@ func New(cfg FleetConfig) *Fleet {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Fleet{cfg: cfg, stop: make(chan struct{}), idle: make(chan struct{}), names: map[string]bool{}}
-	close(f.idle)
+	f := &Fleet{cfg: cfg, stop: make(chan struct{}), names: map[string]bool{}}
 	f.setPhase(DefaultPhase)
 	return f
 }
@@ -79,18 +83,21 @@ func (f *Fleet) Open(b *Books) error {
 	}
 	f.books = b
 	f.mu.Unlock()
-	return f.hold()
+	err := f.hold()
+	if err != nil {
+		f.mu.Lock()
+		f.books = nil
+		f.mu.Unlock()
+	}
+	return err
 }
 
 // Shut waits until every wedding has ended, or until ctx is done, and stops writing. The caller closes the books then.
 func (f *Fleet) Shut(ctx context.Context) error {
-	f.release()
-	f.mu.Lock()
-	idle := f.idle
-	f.mu.Unlock()
+	over := f.release()
 	var err error
 	select {
-	case <-idle:
+	case <-over:
 	case <-ctx.Done():
 		err = fmt.Errorf("waiting for the last wedding to end: %w", ctx.Err())
 	}
@@ -150,27 +157,27 @@ func (f *Fleet) hold() error {
 		}
 	}
 	f.holders = 1
-	f.idle = make(chan struct{})
 	ctx, end := context.WithCancel(context.Background())
-	f.end = end
-	// Both goroutines below are owned by f, end with the last holder, and have no queue.
-	f.running.Go(func() { f.watch(ctx) })
+	f.shift = &shift{end: end, over: make(chan struct{})}
+	// Both goroutines below are owned by the shift, end with the last holder, and have no queue.
+	f.shift.running.Go(func() { f.watch(ctx) })
 	if control != nil {
-		f.running.Go(func() { f.talk(ctx, control) })
+		f.shift.running.Go(func() { f.talk(ctx, control) })
 	}
 	return nil
 }
 
-// release undoes a hold; the last one stops the goroutines and waits for them.
-func (f *Fleet) release() {
+// release undoes a hold; the last one stops what runs and waits for it. It returns a channel that is closed when that
+// is done.
+func (f *Fleet) release() <-chan struct{} {
 	f.mu.Lock()
 	f.holders--
-	last := f.holders == 0
-	end, idle := f.end, f.idle
+	s, last := f.shift, f.holders == 0
 	f.mu.Unlock()
 	if last {
-		end()
-		f.running.Wait()
-		close(idle)
+		s.end()
+		s.running.Wait()
+		close(s.over)
 	}
+	return s.over
 }

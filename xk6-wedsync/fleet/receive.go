@@ -21,7 +21,7 @@ func (v *vendor) onMessage(got client.Message) {
 	m := w.messages[got.ID]
 	if m == nil {
 		w.mu.Unlock()
-		w.cfg.Observe(Observation{What: Stray, At: got.At, Lane: got.Lane, Region: got.Region, Type: v.Type, Phase: w.fleet.Phase()})
+		w.cfg.Observe(v.observed(Stray, &got))
 		return
 	}
 	sla := w.sla(m.lane)
@@ -64,8 +64,13 @@ func (v *vendor) onDuplicate(got client.Message) {
 		w.books.History.Dup(clock.Of(got.At), v.full, got.Session, got.ID, got.Region, got.SameSession, got.Replayed)
 	}
 	if got.SameSession && !got.Replayed {
-		w.cfg.Observe(Observation{What: Duplicate, At: got.At, Lane: got.Lane, Region: got.Region, Type: v.Type, Phase: w.fleet.Phase()})
+		w.cfg.Observe(v.observed(Duplicate, &got))
 	}
+}
+
+// observed is an observation of a message that has no account here.
+func (v *vendor) observed(what What, got *client.Message) Observation {
+	return Observation{What: what, At: got.At, Lane: got.Lane, Region: got.Region, Type: v.Type, Phase: v.w.fleet.Phase()}
 }
 
 // onReceipt books that the server has told the sender of one recipient.

@@ -154,7 +154,8 @@ func (w *Wedding) absent(errs []error) error {
 	if why == nil {
 		return nil
 	}
-	return fmt.Errorf("wedding %s: %d of %d vendors could not arrive (%s): %w", w.cfg.ID, len(names), len(errs), strings.Join(names, ", "), why)
+	return fmt.Errorf("wedding %s: %d of %d vendors could not arrive (%s): %w",
+		w.cfg.ID, len(names), len(errs), strings.Join(names, ", "), why)
 }
 
 // enter puts the wedding into the fleet and into the books.

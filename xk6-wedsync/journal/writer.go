@@ -77,7 +77,7 @@ func (w *Writer) Close() error {
 	close(w.stop)
 	err := <-w.done
 	if dropped > 0 {
-		err = errors.Join(err, fmt.Errorf("the history lacks %d records: the disk was slower than the run, so the run proves nothing", dropped))
+		err = errors.Join(err, fmt.Errorf("the history lacks %d records: the disk was slower than the run, which proves nothing", dropped))
 	}
 	return err
 }

@@ -121,7 +121,8 @@ func (m *member) encode(topic string, ev event) (kind int, b []byte, err error) 
 		f := protocol.Frame{Topic: topic, Event: protocol.EventBroadcast, Payload: protocol.AppendUserBroadcast(nil, &u)}
 		return websocket.TextMessage, protocol.AppendText(nil, m.version, &f), nil
 	}
-	b, err = protocol.AppendBroadcast(nil, topic, &protocol.Broadcast{Event: ev.name, Encoding: protocol.JSON, Meta: ev.meta.Append(nil), Payload: ev.payload})
+	b, err = protocol.AppendBroadcast(nil, topic, &protocol.Broadcast{
+		Event: ev.name, Encoding: protocol.JSON, Meta: ev.meta.Append(nil), Payload: ev.payload})
 	return websocket.BinaryMessage, b, err
 }
 
