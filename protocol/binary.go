@@ -47,7 +47,8 @@ func DecodePush(b []byte) (Frame, error) {
 	if r.short {
 		return Frame{}, malformed("fields of a binary push reach beyond its %d bytes", len(b))
 	}
-	if !utf8.Valid(b[pushHeader : len(b)-len(r.rest)]) {
+	// Each on its own: a character must not reach from one field into the next.
+	if !utf8.Valid(joinRef) || !utf8.Valid(ref) || !utf8.Valid(topic) || !utf8.Valid(event) || !utf8.Valid(meta) {
 		return Frame{}, malformed("a field of a binary push is not UTF-8")
 	}
 	br := &Broadcast{Event: intern(event), Encoding: encodingOf(b[6]), Meta: meta, Payload: r.rest}

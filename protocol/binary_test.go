@@ -18,6 +18,7 @@ func TestDecodePushRefuses(t *testing.T) {
 		{"two payloads", "\x03\x00\x00\x01\x01\x00\x01te1 2", "nothing more"},
 		{"bad metadata", "\x03\x00\x00\x01\x01\x02\x01te[]1", "metadata"},
 		{"topic not UTF-8", "\x03\x00\x00\x01\x01\x00\x01\xffe1", "UTF-8"},
+		{"a character across two fields", "\x03\x00\x00\x01\x01\x00\x00\xd1\x82", "UTF-8"},
 		{"payload not UTF-8", "\x03\x00\x00\x01\x01\x00\x01te\"\xff\"", "UTF-8"},
 	}
 	for _, tt := range tests {

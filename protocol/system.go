@@ -5,6 +5,13 @@ import (
 	"fmt"
 )
 
+// What a server says on a channel that was joined with config.wedsync.resume, once everything that the
+// member had missed is on its way: extension "wedsync", status "ok". Stock clients never ask for it.
+const (
+	ExtensionWedsync = "wedsync"
+	Resumed          = "Resumed"
+)
+
 // System is the payload of a system message: the server's word on a channel.
 type System struct {
 	Extension string `json:"extension"`

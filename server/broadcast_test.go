@@ -246,7 +246,11 @@ func TestBadMetadataOfABinaryPushIsRefused(t *testing.T) {
 	n := start(t)
 	c := n.joined(t, "realtime:r", `{"broadcast":{"ack":true}}`)
 	c.binary(push("2", "realtime:r", "x", `{"id":"not an id"}`, 1, `1`))
-	if got := c.hear(); !strings.Contains(got, `"status":"error"`) || !strings.Contains(got, "is not an id") {
+	if got := c.hear(); !strings.Contains(got, `{"status":"error","response":{"reason":"MalformedBroadcast: `) || !strings.Contains(got, "is not an id") {
+		t.Errorf("got %s", got)
+	}
+	c.say(`["1","2","realtime:r","broadcast",{"event":"` + strings.Repeat("x", 300) + `"}]`)
+	if got := c.hear(); !strings.Contains(got, `"reason":"MalformedBroadcast: event name has 300 bytes`) {
 		t.Errorf("got %s", got)
 	}
 	c.binary(push("3", "realtime:r", "x", `{"persist":true}`, 1, `1`))

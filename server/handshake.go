@@ -68,7 +68,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	select {
 	case <-delay.C:
 	case <-r.Context().Done():
-	case <-s.ctx.Done():
+	case <-s.stopping:
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusUnauthorized)
@@ -81,7 +81,7 @@ func (s *Server) admit(ws *websocket.Conn, version protocol.Version, claims *aut
 	c := newSession(s, ws, version, claims)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping.Load() {
+	if s.isStopping() {
 		_ = ws.Close() // it has not heard from us yet
 		return
 	}

@@ -179,9 +179,6 @@ func (n *node) dialWith(t testing.TB, query url.Values) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ws.Close() })
-	if err := ws.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
 	return &client{t: t, Conn: ws}
 }
 
@@ -206,11 +203,20 @@ func (c *client) binary(frame string) {
 // hear returns the next message, with what differs from run to run replaced.
 func (c *client) hear() string {
 	c.t.Helper()
+	return blank(string(c.read()))
+}
+
+// read returns the next message.
+func (c *client) read() []byte {
+	c.t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		c.t.Fatal(err)
+	}
 	_, message, err := c.ReadMessage()
 	if err != nil {
 		c.t.Fatalf("reading: %v", err)
 	}
-	return blank(string(message))
+	return message
 }
 
 var (
@@ -281,6 +287,9 @@ func (n *node) joined(t testing.TB, topic, config string) *client {
 // closeCode reads until the connection is closed.
 func (c *client) closeCode() int {
 	c.t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		c.t.Fatal(err)
+	}
 	for {
 		_, _, err := c.ReadMessage()
 		var closed *websocket.CloseError

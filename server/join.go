@@ -14,9 +14,8 @@ import (
 
 // The reasons for refusing a join, with the codes that clients match on.
 const (
-	reasonRestarting  = "RealtimeRestarting: Realtime is restarting, please standby"
 	reasonChannels    = "ChannelRateLimitReached: Too many channels"
-	reasonRead        = "Unauthorized: You do not have permissions to read from this Channel topic: "
+	reasonRead        = protocol.ReasonUnauthorized + ": You do not have permissions to read from this Channel topic: "
 	reasonTopic       = "UnknownErrorOnChannel: The topic is too long"
 	reasonReplayRoom  = "UnableToReplayMessages: Replay is not allowed for public channels"
 	reasonReplayParam = "UnableToReplayMessages: Replay params are not valid"
@@ -57,9 +56,6 @@ func (c *session) join(f *protocol.Frame, old *channel) {
 // judge returns under whose claims a join happens, or the reason why it does not. mu is held.
 func (c *session) judge(sub string, j *protocol.Join, old *channel) (*auth.Claims, string) {
 	s := c.server
-	if s.stopping.Load() {
-		return nil, reasonRestarting
-	}
 	if old == nil && len(c.channels) >= s.cfg.MaxChannels {
 		return nil, reasonChannels
 	}
@@ -109,15 +105,17 @@ func (c *session) admit(f *protocol.Frame, sub string, j *protocol.Join, claims 
 	if ch.joinRef == "" {
 		ch.joinRef = f.Ref // a version 1 client may leave join_ref out
 	}
-	c.send(protocol.Urgent, f.JoinRef, f.Ref, f.Topic, protocol.EventReply, okWith(protocol.JoinResponse(config.PostgresChanges)))
+	answer := func() {
+		c.send(protocol.Urgent, f.JoinRef, f.Ref, f.Topic, protocol.EventReply, okWith(protocol.JoinResponse(config.PostgresChanges)))
+	}
 	if old == nil {
-		c.server.hub.Join(ch.room, &ch.Member)
+		c.server.hub.Join(ch.room, &ch.Member, answer)
 		c.channels = append(c.channels, ch)
 	} else {
 		old.stopExpiry()
 		old.left.Store(true)
-		c.server.hub.Replace(&old.Member, ch.room, &ch.Member)
-		c.sendClose(protocol.Urgent, old) // follows the reply in its lane
+		c.server.hub.Replace(&old.Member, ch.room, &ch.Member, answer)
+		c.sendClose(protocol.Urgent, old) // follows the answer in its lane
 		c.channels[slices.Index(c.channels, old)] = ch
 	}
 	c.watchExpiry(ch)

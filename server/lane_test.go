@@ -70,7 +70,7 @@ func TestSlowReaderDelaysNobody(t *testing.T) {
 		}
 		worst = max(worst, time.Since(begin))
 	}
-	if worst > 100*time.Millisecond {
+	if worst > time.Second { // waiting for the slow reader would take WriteTimeout, ten
 		t.Errorf("an urgent message took %s", worst)
 	}
 	waitFor(t, "the slow reader to be disconnected", func() bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -13,8 +14,12 @@ import (
 	"github.com/wedsync/wedsync/server/urgent"
 )
 
-// reasonNotHeld begins the refusal whose outcome is unknown: some region may have the message.
-const reasonNotHeld = "NotHeld: two regions did not confirm the message in time, it may or may not arrive; send it again with the same id"
+// The reasons for not saying ok. Clients tell by their first word whether the message is certainly not
+// published (protocol.Definite).
+const (
+	reasonNotHeld  = protocol.ReasonNotHeld + ": two regions did not confirm the message in time, it may or may not arrive; send it again with the same id"
+	reasonStopping = protocol.ReasonRestarting + ": the node is stopping; send the message again with the same id"
+)
 
 // broadcast handles what a member says to its room. mu is held.
 func (c *session) broadcast(f *protocol.Frame, ch *channel) {
@@ -26,7 +31,7 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 	if len(payload) > s.cfg.MaxPayload {
 		s.metrics.MessagesDropped.WithLabelValues("size").Inc()
 		if ch.ack {
-			c.reply(ch, f.Ref, protocol.ReplyPayload(protocol.StatusError, "payload_size_exceeded"))
+			c.reply(ch, f.Ref, protocol.ReplyPayload(protocol.StatusError, protocol.ReasonPayloadTooLarge))
 		}
 		return
 	}
@@ -35,6 +40,11 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 		return
 	}
 	ev, err := event(f, ch)
+	if err == nil {
+		if err = ev.Validate(); err != nil {
+			err = fmt.Errorf(protocol.ReasonMalformed+": %w", err)
+		}
+	}
 	if err != nil {
 		s.metrics.MessagesDropped.WithLabelValues("encoding").Inc()
 		s.log.Info("dropping a broadcast", "topic", f.Topic, "err", err)
@@ -145,7 +155,7 @@ func (c *session) answer(ev *backbone.Event, ch *channel, ref protocol.Ref, held
 	if !ch.ack {
 		return
 	}
-	reason := err.Error()
+	reason := reasonStopping
 	if errors.Is(err, urgent.ErrNotHeld) {
 		reason = reasonNotHeld
 	}

@@ -42,24 +42,39 @@ func (c *session) startReplay(ch *channel, config *protocol.JoinConfig) {
 		return
 	}
 	// Owner: the server; ends with the replay, the channel, the socket or the node; one per join.
-	c.server.tasks.Go(func() { c.replay(ch, from, newest) })
+	resumes := config.Wedsync.Resume != nil
+	c.server.tasks.Go(func() {
+		if c.replay(ch, from, newest) && resumes {
+			// From here on what the member has is without a hole, and it may take its newest message as the
+			// place to resume from. Behind the replay in both lanes, so that it is told last.
+			c.sendSystem(protocol.Normal, ch, protocol.ExtensionWedsync, protocol.StatusOK, protocol.Resumed)
+		}
+	})
 }
 
 // counterBits is the part of an HLC below its milliseconds.
 const counterBits = 16
 
-func (c *session) replay(ch *channel, from backbone.HLC, newest int) {
+// replay sends the history and reports whether all of it is on its way.
+func (c *session) replay(ch *channel, from backbone.HLC, newest int) bool {
 	s := c.server
 	events, err := s.lane.Since(s.ctx, ch.room, from, s.cfg.MaxReplay)
 	if err != nil {
 		s.log.Error("reading the log for a replay", "room", ch.room, "err", err)
-		c.sendSystem(protocol.Urgent, ch, "system", protocol.StatusError, "UnableToReplayMessages: Realtime was unable to replay messages")
-		return
+		// A member with a hole in its history must not believe that it is up to date: it is sent away, and
+		// comes back to ask again, here or in another region.
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !ch.left.Load() {
+			c.end(ch, "UnableToReplayMessages: Realtime was unable to replay messages")
+		}
+		return false
 	}
 	for _, ev := range events[max(0, len(events)-newest):] {
 		if !c.socket.Wait(s.ctx, ev.Lane, replayAhead) || ch.left.Load() {
-			return
+			return false
 		}
 		s.hub.Replay(&ch.Member, ch.joinRef, ev)
 	}
+	return true
 }

@@ -11,10 +11,7 @@ import (
 // rawHLC reads one message and returns the clock value in it.
 func (c *client) rawHLC() string {
 	c.t.Helper()
-	_, message, err := c.ReadMessage()
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	message := c.read()
 	found := regexp.MustCompile(`"hlc":"(\d+)"`).FindSubmatch(message)
 	if found == nil {
 		c.t.Fatalf("no hlc in %s", message)

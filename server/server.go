@@ -23,7 +23,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,7 +55,8 @@ type Server struct {
 	ctx      context.Context // of everything that waits; cancelled when the time for an orderly end is over
 	cancel   context.CancelFunc
 
-	stopping atomic.Bool
+	stopping chan struct{} // closed by Close
+	stopOnce sync.Once
 	tasks    sync.WaitGroup // sessions, their publishes and replays, the HTTP server
 
 	mu       sync.Mutex // guards the following
@@ -70,7 +70,8 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger.With("node", cfg.Node), registry: prometheus.NewRegistry(), sessions: map[*session]struct{}{}}
+	s := &Server{cfg: cfg, log: cfg.Logger.With("node", cfg.Node), registry: prometheus.NewRegistry(),
+		stopping: make(chan struct{}), sessions: map[*session]struct{}{}}
 	var err error
 	if s.metrics, err = telemetry.New(s.registry, cfg.Node, cfg.Region); err != nil {
 		return nil, err
@@ -103,18 +104,19 @@ func (s *Server) warn(open bool) {
 	}
 }
 
-// Start opens the node's ports and begins to serve. Close must follow, also after an error of Run.
+// Start opens the node's ports and begins to serve. If it succeeds, Close must follow.
 func (s *Server) Start(ctx context.Context) error {
 	var err error
 	if s.listener, err = listen(ctx, s.cfg.Listen); err != nil {
 		return err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.startLane(); err != nil {
-		return errors.Join(err, s.listener.Close(), s.closeLane(ctx))
+	var mux *http.ServeMux
+	if err = s.startLane(); err == nil {
+		mux, err = s.routes()
 	}
-	mux, err := s.routes()
 	if err != nil {
+		s.cancel()
 		return errors.Join(err, s.listener.Close(), s.closeLane(ctx))
 	}
 	s.http = &http.Server{
@@ -132,7 +134,7 @@ func (s *Server) Start(ctx context.Context) error {
 			s.cancel()
 		}
 	})
-	s.log.Info("serving", "region", s.cfg.Region, "address", s.Addr(), "log", s.cfg.LogListen, "peers", len(s.cfg.Peers))
+	s.log.Info("serving", "region", s.cfg.Region, "address", s.Addr(), "log", s.backbone.LogURL(), "peers", len(s.cfg.Peers))
 	return nil
 }
 
@@ -182,7 +184,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Ready says why the node should not get new clients, or nil.
 func (s *Server) Ready() error {
-	if s.stopping.Load() {
+	if s.isStopping() {
 		return errors.New("the node is stopping")
 	}
 	if err := s.backbone.Ready(); err != nil {
@@ -192,6 +194,15 @@ func (s *Server) Ready() error {
 		return fmt.Errorf("the log is catching up: %s", why)
 	}
 	return nil
+}
+
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
 }
 
 // Run serves until ctx ends, then ends everything in order.
@@ -211,10 +222,14 @@ func (s *Server) Run(ctx context.Context) error {
 // Close ends a started node: no new clients, every socket told to come back elsewhere, publishes
 // brought to their end, then the log closed. When ctx ends, what still waits is cut off.
 func (s *Server) Close(ctx context.Context) error {
-	if s.stopping.Swap(true) {
-		return nil
-	}
+	var err error
+	s.stopOnce.Do(func() { err = s.close(ctx) })
+	return err
+}
+
+func (s *Server) close(ctx context.Context) error {
 	s.log.Info("stopping")
+	close(s.stopping)
 	s.mu.Lock()
 	err := s.failed
 	for session := range s.sessions {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -106,6 +107,65 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Fatal("still running")
+	}
+}
+
+// A node whose port is taken away says so and ends, instead of living on without clients.
+func TestRunEndsWhenServingFails(t *testing.T) {
+	s, err := New(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	serving := make(chan struct{})
+	s.log = slog.New(notify{slog.DiscardHandler, "serving", serving})
+	go func() { ended <- s.Run(context.Background()) }() // ends when serving fails
+	<-serving
+	if err := s.listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "serving "+s.cfg.Listen) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("still running")
+	}
+}
+
+// notify closes a channel when a message is logged for the first time.
+type notify struct {
+	slog.Handler
+	message string
+	seen    chan struct{}
+}
+
+func (n notify) Enabled(context.Context, slog.Level) bool { return true }
+
+func (n notify) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == n.message {
+		close(n.seen)
+	}
+	return nil
+}
+
+// What still waits when the grace is over is cut off: here a publish that nobody will ever hold.
+func TestCloseIsBounded(t *testing.T) {
+	n := start(t, func(c *Config) {
+		c.HoldDeadline = time.Hour
+		c.Peers = []backbone.Peer{{Node: "far-1", Region: "far", URL: "nats://" + freeAddress(t)}}
+	})
+	c := n.joined(t, "realtime:r", `{}`)
+	other := n.joined(t, "realtime:r", `{}`)
+	c.say(`["1","2","realtime:r","broadcast",{"event":"urgent"}]`)
+	other.hear()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_ = n.Close(ctx) // it says what it had to cut off
+	if took := time.Since(begin); took > patience/2 {
+		t.Errorf("took %s", took)
 	}
 }
 

@@ -25,14 +25,15 @@ type session struct {
 	server  *Server
 	socket  *socket.Socket
 	version protocol.Version
-	claims  *auth.Claims  // of the token that opened the socket
-	slots   chan struct{} // one per publish in flight; nil before the first
+	claims  *auth.Claims // of the token that opened the socket
 
-	mu        sync.Mutex // guards the following
-	channels  []*channel // few, so a slice: smaller than a map, and fast enough at the limit of 100
-	refusals  int        // joins whose refusal is still being held back
-	malformed bool       // a malformed frame has been logged
-	ended     bool
+	// Belong to the reader.
+	slots     chan struct{} // one per publish in flight; nil before the first
+	malformed bool          // a malformed frame has been logged
+
+	mu       sync.Mutex // guards the following
+	channels []*channel // few, so a slice: smaller than a map, and fast enough at the limit of 100
+	refusals int        // joins whose refusal is still being held back
 }
 
 func newSession(s *Server, ws *websocket.Conn, version protocol.Version, claims *auth.Claims) *session {
@@ -46,7 +47,7 @@ func (c *session) run() {
 	for _, ch := range c.channels {
 		c.drop(ch)
 	}
-	c.channels, c.ended = nil, true
+	c.channels = nil
 	c.mu.Unlock()
 	c.server.dismiss(c, why)
 }
@@ -71,7 +72,7 @@ func (c *session) message(binary bool, message []byte) {
 	ch := c.channel(f.Topic)
 	switch {
 	case f.Event == protocol.EventJoin:
-		c.join(&f, ch)
+		aside(func() { c.join(&f, ch) })
 	case f.Event == protocol.EventLeave:
 		c.leave(&f, ch)
 	case ch == nil:
@@ -89,6 +90,17 @@ func (c *session) decode(binary bool, message []byte) (protocol.Frame, error) {
 		return protocol.Frame{}, errors.New("vsn 1.0.0 has no binary frames")
 	}
 	return protocol.DecodePush(message)
+}
+
+// aside runs f on a goroutine of its own and waits for it. A join parses a good deal, and the reader
+// would keep the stack that this takes (4 KiB more) for the life of the socket.
+func aside(f func()) {
+	done := make(chan struct{})
+	go func() { // ends with f
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 // push handles what a member sends on its channel. A join ref that is missing or stale is no

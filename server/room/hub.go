@@ -40,8 +40,10 @@ func (h *Hub) shard(name string) *shard {
 	return &h.shards[maphash.String(h.seed, name)%shards]
 }
 
-// Join makes m a member of a room. From here on it receives what is delivered there.
-func (h *Hub) Join(name string, m *Member) {
+// Join makes m a member of a room. It calls first, which sends the answer to the join: what is
+// delivered after that reaches m, and nothing that was delivered before does. So whoever has the
+// answer misses nothing, and nothing comes before the answer. first must not block.
+func (h *Hub) Join(name string, m *Member, first func()) {
 	s := h.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +53,7 @@ func (h *Hub) Join(name string, m *Member) {
 		r = &Room{name: name, topic: protocol.WireTopic(sub)}
 		s.rooms[name] = r
 	}
-	r.add(m)
+	r.add(m, first)
 	h.metrics.Subscriptions.Inc()
 }
 
@@ -67,14 +69,14 @@ func (h *Hub) Leave(m *Member) {
 	h.metrics.Subscriptions.Dec()
 }
 
-// Replace ends a membership and begins another of the same socket. In the same room it happens in
-// one step, so that the socket misses nothing and gets nothing twice.
-func (h *Hub) Replace(old *Member, name string, m *Member) {
+// Replace ends a membership and begins another of the same socket, as Join does. In the same room it
+// happens in one step, so that the socket misses nothing and gets nothing twice.
+func (h *Hub) Replace(old *Member, name string, m *Member, first func()) {
 	if r := old.room; r.name == name {
-		r.swap(old, m)
+		r.swap(old, m, first)
 		return
 	}
-	h.Join(name, m)
+	h.Join(name, m, first)
 	h.Leave(old)
 }
 

@@ -52,9 +52,10 @@ type Room struct {
 	members []*Member
 }
 
-func (r *Room) add(m *Member) {
+func (r *Room) add(m *Member, first func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	first()
 	m.room, m.index = r, len(r.members)
 	r.members = append(r.members, m)
 }
@@ -72,9 +73,10 @@ func (r *Room) remove(m *Member) int {
 }
 
 // swap puts m in the place of old.
-func (r *Room) swap(old, m *Member) {
+func (r *Room) swap(old, m *Member, first func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	first()
 	m.room, m.index = r, old.index
 	r.members[m.index] = m
 }

@@ -2,12 +2,14 @@ package room
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/wedsync/wedsync/protocol"
@@ -15,6 +17,8 @@ import (
 	"github.com/wedsync/wedsync/server/socket"
 	"github.com/wedsync/wedsync/server/telemetry"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // recorder is a Sink that keeps what it is sent.
 type recorder struct {
@@ -40,7 +44,7 @@ func newHub(t testing.TB, flaw Flaw) *Hub {
 func join(h *Hub, name string, v protocol.Version, key string) (*Member, *recorder) {
 	r := &recorder{}
 	m := &Member{Sink: r, Version: v, Key: key}
-	h.Join(name, m)
+	h.Join(name, m, func() {})
 	return m, r
 }
 
@@ -223,7 +227,7 @@ func TestMembership(t *testing.T) {
 			"replace": func(t *rapid.T) {
 				old, name := pick(t), rapid.SampledFrom(rooms).Draw(t, "room")
 				member := &Member{Sink: &recorder{}, Version: protocol.V1}
-				h.Replace(old, name, member)
+				h.Replace(old, name, member, func() {})
 				delete(in, old)
 				in[member] = name
 			},
@@ -254,6 +258,32 @@ func TestMembership(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whoever has the answer to its join gets everything that is published from then on, and nothing
+// comes before the answer.
+func TestAnswerAndMembershipAreOne(t *testing.T) {
+	h := newHub(t, Flaw{})
+	for range 200 {
+		_, r := join(h, "public:other", protocol.V2, "k") // a recorder that nobody else writes to
+		m := &Member{Sink: r, Version: protocol.V2}
+		answered, delivered := make(chan struct{}), make(chan struct{})
+		go func() { // ends with the delivery
+			defer close(delivered)
+			<-answered
+			h.Deliver(textEvent("{}"), nil)
+		}()
+		h.Join("public:wed:42", m, func() {
+			m.Sink.Send(protocol.Urgent, socket.Text(append(socket.Begin(6), "answer"...)))
+			close(answered)
+			runtime.Gosched()
+		})
+		<-delivered
+		if len(r.frames) != 2 || string(r.frames[0].Payload()) != "answer" {
+			t.Fatalf("%d frames, want the answer and the event", len(r.frames))
+		}
+		h.Leave(m)
+	}
 }
 
 func TestReceiptsGoToThoseWhoAsked(t *testing.T) {
@@ -314,7 +344,7 @@ func (s stamped) Send(protocol.Lane, socket.Frame) bool { s <- time.Now(); retur
 func TestDelayFlaw(t *testing.T) {
 	h := newHub(t, Flaw{Kind: DelayUrgent, Every: 1, Delay: 30 * time.Millisecond})
 	came := make(stamped, 1)
-	h.Join("public:wed:42", &Member{Sink: came, Version: protocol.V2})
+	h.Join("public:wed:42", &Member{Sink: came, Version: protocol.V2}, func() {})
 	ev := textEvent("{}")
 	ev.Lane = protocol.Urgent
 	start := time.Now()
@@ -369,7 +399,7 @@ func BenchmarkFanout(b *testing.B) {
 		b.Run(form.name, func(b *testing.B) {
 			h := newHub(b, Flaw{})
 			for i := range 1000 {
-				h.Join("public:wed:42", &Member{Sink: nobody{}, Version: versions[i%2]})
+				h.Join("public:wed:42", &Member{Sink: nobody{}, Version: versions[i%2]}, func() {})
 			}
 			ev := textEvent(`{"type":"broadcast","event":"timeline","payload":{"slot":"first-dance","eta":95}}`)
 			ev.Form = form.form
