@@ -57,7 +57,8 @@ func TestServerThatSendsTwiceIsFound(t *testing.T) {
 		c, r := newTestClient(t, w, nil)
 		connect(t, c)
 		w.say(protocol.Meta{ID: "m1"}, "e", `{}`)
-		w.peers[0].each(func(m *member) { m.tell(w.log[0]) })
+		sent := w.said()[0]
+		w.peers[0].each(func(m *member) { m.tell(sent) })
 		time.Sleep(time.Second)
 		messages, duplicates, _, _ := r.seen()
 		if len(messages) != 1 || len(duplicates) != 1 || !duplicates[0].SameSession || duplicates[0].ID != "m1" {
@@ -101,14 +102,14 @@ func TestReceipts(t *testing.T) {
 		var confirmed []string
 		messages, _, _, receipts := r.seen()
 		for _, p := range w.peers {
-			for _, ids := range p.confirms {
+			for _, ids := range p.noted().confirms {
 				confirmed = append(confirmed, ids...)
 				i := slices.IndexFunc(messages, func(m Message) bool { return m.ID == ids[0] })
 				if messages[i].Region != p.region {
 					t.Errorf("%v was brought by %s and confirmed to %s", ids, messages[i].Region, p.region)
 				}
 			}
-			if len(p.joins) > 0 && !p.joins[0].Config.Wedsync.Receipts {
+			if joins := p.noted().joins; len(joins) > 0 && !joins[0].Config.Wedsync.Receipts {
 				t.Error("the join does not ask for receipts")
 			}
 		}
@@ -127,7 +128,7 @@ func TestJoinSaysWhatServersNeed(t *testing.T) {
 		w := newWorld(t, newMemNet(), "a")
 		c, _ := newTestClient(t, w, func(cfg *Config) { cfg.Private = true })
 		connect(t, c)
-		j := w.peers[0].joins[0]
+		j := w.peers[0].noted().joins[0]
 		if j.AccessToken != "eyJ" || !j.Config.Private || !j.Config.Broadcast.Ack || j.Config.Broadcast.Self ||
 			j.Config.Presence.Key != "florist-7" || j.Config.Wedsync.Resume != nil || j.Config.Wedsync.Receipts {
 			t.Errorf("join %+v", j)
@@ -145,11 +146,9 @@ func TestClose(t *testing.T) {
 		}
 		synctest.Wait() // for the servers to note what they read
 		for _, p := range w.peers {
-			p.with(func() {
-				if p.leaves != 1 || !slices.Equal(p.closes, []int{1000}) {
-					t.Errorf("%s saw %d leaves and close frames %v", p.region, p.leaves, p.closes)
-				}
-			})
+			if n := p.noted(); n.leaves != 1 || !slices.Equal(n.closes, []int{1000}) {
+				t.Errorf("%s saw %d leaves and close frames %v", p.region, n.leaves, n.closes)
+			}
 			left, ok1 := r.state(p.region, Left)
 			closed, ok2 := r.state(p.region, Closed)
 			if !ok1 || !ok2 || left.Reason != "closed" || closed.Reason != "closed" || closed.At.Before(left.At) {

@@ -13,115 +13,6 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 )
 
-// A region that drops every packet and closes nothing is noticed within a second, whenever in the
-// heartbeat's period it falls silent.
-func TestSilenceIsNoticed(t *testing.T) {
-	for _, after := range []time.Duration{0, 1, 300 * time.Millisecond, 599 * time.Millisecond, 601 * time.Millisecond, 1700 * time.Millisecond} {
-		t.Run(after.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, newMemNet(), "a", "b", "c")
-				c, r := newTestClient(t, w, nil)
-				connect(t, c)
-				time.Sleep(after)
-				silent := time.Now()
-				w.peers[0].fallSilent()
-				time.Sleep(5 * time.Second)
-				closed, ok := r.state("a", Closed)
-				if !ok || closed.At.Sub(silent) > DefaultSilenceLimit || !strings.Contains(closed.Reason, "silent") {
-					t.Fatalf("closed %+v, %v after the silence", closed, closed.At.Sub(silent))
-				}
-				joined, ok := r.state("b", Joined)
-				if !ok || joined.At.Sub(closed.At) > DefaultFailoverJitter {
-					t.Fatalf("joined again %v after that", joined.At.Sub(closed.At))
-				}
-			})
-		})
-	}
-}
-
-// A quiet channel is not a silent server, and no more heartbeats are sent than needed.
-func TestQuietIsNotSilent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, newMemNet(), "a")
-		c, r := newTestClient(t, w, nil)
-		connect(t, c)
-		time.Sleep(time.Minute)
-		p := w.peers[0]
-		p.with(func() {
-			if n := len(p.beats); n < 90 || n > 100 {
-				t.Errorf("%d heartbeats in a minute, want one per 600 ms", n)
-			}
-			p.beats = nil
-		})
-		for range 300 { // traffic replaces heartbeats
-			w.say(protocol.Meta{}, "e", `{}`)
-			w.log = nil
-			time.Sleep(200 * time.Millisecond)
-		}
-		p.with(func() {
-			if len(p.beats) > 1 {
-				t.Errorf("%d heartbeats beside traffic", len(p.beats))
-			}
-		})
-		if _, _, states, _ := r.seen(); len(states) != 3 {
-			t.Errorf("states %+v", states)
-		}
-	})
-}
-
-// Somebody who writes at the moment of a heartbeat only puts it off: what he writes may be something
-// that no server answers.
-func TestBusyWriterOnlyDelaysHeartbeats(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, newMemNet(), "a", "b")
-		c, r := newTestClient(t, w, nil)
-		connect(t, c)
-		s := c.homes[0].joined
-		for range 20 {
-			s.writeMu.Lock()
-			time.Sleep(DefaultHeartbeatInterval + 100*time.Millisecond)
-			s.writeMu.Unlock()
-			time.Sleep(100 * time.Millisecond)
-		}
-		if !slices.Equal(r.joined(), []string{"a"}) {
-			t.Error("a busy session was taken for a silent one")
-		}
-		// One who never comes to an end does not hide the silence.
-		s.writeMu.Lock()
-		w.peers[0].fallSilent()
-		time.Sleep(DefaultSilenceLimit + DefaultFailoverJitter)
-		s.writeMu.Unlock()
-		synctest.Wait()
-		if !slices.Equal(r.joined(), []string{"b"}) {
-			t.Error("a busy session hid the silence")
-		}
-	})
-}
-
-// Pings of the server, and of a proxy between, count as well.
-func TestPingIsASignOfLife(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, newMemNet(), "a")
-		c, r := newTestClient(t, w, nil)
-		connect(t, c)
-		for range 50 {
-			w.peers[0].each(func(m *member) {
-				_ = m.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
-				_ = m.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
-			})
-			time.Sleep(200 * time.Millisecond)
-		}
-		w.peers[0].with(func() {
-			if len(w.peers[0].beats) > 1 {
-				t.Errorf("%d heartbeats beside pings", len(w.peers[0].beats))
-			}
-		})
-		if _, _, states, _ := r.seen(); len(states) != 3 {
-			t.Errorf("states %+v", states)
-		}
-	})
-}
-
 func TestFailoverAvoidsHomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, newMemNet(), "a", "b", "c")
@@ -192,7 +83,7 @@ func TestResumeAsksForTheNewestSeen(t *testing.T) {
 		w.peers[0].kill()
 		w.say(protocol.Meta{ID: "m1"}, "e", `{}`) // while nobody listens
 		time.Sleep(time.Second)
-		resume := w.peers[1].joins[0].Config.Wedsync.Resume
+		resume := w.peers[1].noted().joins[0].Config.Wedsync.Resume
 		if resume == nil || resume.HLC != hlcAt(start) || resume.LastID != "" {
 			t.Fatalf("resume %+v, want %d", resume, hlcAt(start))
 		}
@@ -204,7 +95,7 @@ func TestResumeAsksForTheNewestSeen(t *testing.T) {
 		w.peers[1].fallSilent()
 		w.say(protocol.Meta{ID: "m4"}, "e", `{}`)
 		time.Sleep(3 * time.Second)
-		resume = w.peers[2].joins[0].Config.Wedsync.Resume
+		resume = w.peers[2].noted().joins[0].Config.Wedsync.Resume
 		if resume == nil || resume.HLC != newest || resume.LastID != "m2" {
 			t.Fatalf("resume %+v, want %d", resume, newest)
 		}
@@ -213,6 +104,46 @@ func TestResumeAsksForTheNewestSeen(t *testing.T) {
 		}
 		if m, _, _, _ := r.seen(); !m[0].Replayed || m[1].Replayed || !m[4].Replayed {
 			t.Fatalf("wrong ones are marked as replayed: %+v", m)
+		}
+	})
+}
+
+// A session that dies while the past is replayed to it must not hide the rest of the past behind
+// what it was told live.
+func TestResumeAfterHalfAReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newMemNet(), "a", "b")
+		c, r := newTestClient(t, w, func(cfg *Config) { cfg.ReturnAfter = 0 })
+		connect(t, c)
+		for _, p := range w.peers {
+			p.kill()
+		}
+		for _, id := range []string{"m1", "m2", "m3"} {
+			w.say(protocol.Meta{ID: id}, "e", `{}`)
+			time.Sleep(20 * time.Second)
+		}
+		b := w.peers[1]
+		b.with(func() {
+			b.onJoin = func(m *member, _ protocol.Join) []byte {
+				first := w.log[0]
+				first.meta.Replayed = true
+				live := said{protocol.Meta{ID: "m4", HLC: hlcAt(time.Now())}, "e", nil}
+				w.log = append(w.log, live)
+				m.sendText(&protocol.Frame{JoinRef: joinRef, Ref: joinRef, Topic: protocol.WireTopic(testTopic),
+					Event: protocol.EventReply, Payload: protocol.ReplyPayload(protocol.StatusOK, nil)})
+				m.tell(first)
+				m.tell(live)
+				b.onJoin = nil
+				time.AfterFunc(time.Second, func() { _ = m.conn.NetConn().Close() })
+				return []byte{}
+			}
+		})
+		b.restore()
+		time.Sleep(10 * time.Second)
+		got := r.ids()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"m1", "m2", "m3", "m4"}) {
+			t.Fatalf("shown %v", got)
 		}
 	})
 }
@@ -236,13 +167,13 @@ func TestReturnJoinsBeforeItLeaves(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 			time.Sleep(time.Second)
-			if got := len(r.ids()); got != len(w.log) {
-				t.Errorf("%d of %d messages shown", got, len(w.log))
+			if got := len(r.ids()); got != len(w.said()) {
+				t.Errorf("%d of %d messages shown", got, len(w.said()))
 			}
 			_, _, states, _ := r.seen()
 			back := slices.IndexFunc(states, func(s State) bool { return s.Region == "a" && s.Phase == Joined && s.Session > homes })
 			left := slices.IndexFunc(states, func(s State) bool { return s.Region == refuge.region && s.Phase == Left })
-			if back < 0 || left < back || refuge.leaves != 1 {
+			if back < 0 || left < back || refuge.noted().leaves != 1 {
 				t.Errorf("states %+v", states)
 			}
 			want := []string{"a", "b"}[:homes]
@@ -269,12 +200,10 @@ func TestFailedReturnChangesNothing(t *testing.T) {
 		if _, left := r.state("b", Left); left || !slices.Equal(r.joined(), []string{"b"}) {
 			t.Fatalf("joined %v", r.joined())
 		}
-		w.peers[0].with(func() {
-			if n := len(w.peers[0].joins); n < 5 {
-				t.Errorf("%d tries in 30 s", n)
-			}
-			w.peers[0].onJoin = nil
-		})
+		if n := len(w.peers[0].noted().joins); n < 5 {
+			t.Errorf("%d tries in 30 s", n)
+		}
+		w.peers[0].with(func() { w.peers[0].onJoin = nil })
 		// The refuge dies while the return is on its way: one of the two wins, nothing hangs.
 		w.peers[1].fallSilent()
 		time.Sleep(10 * time.Second)
@@ -347,7 +276,9 @@ func TestJoinThatIsNotAnswered(t *testing.T) {
 		w := newWorld(t, newMemNet(), "a", "b", "c")
 		c, r := newTestClient(t, w, nil)
 		connect(t, c)
-		w.peers[1].onJoin = func(*member, protocol.Join) []byte { return []byte{} }
+		w.peers[1].with(func() {
+			w.peers[1].onJoin = func(*member, protocol.Join) []byte { return []byte{} }
+		})
 		w.peers[0].kill()
 		time.Sleep(5 * time.Second)
 		if closed, _ := r.state("b", Closed); !strings.Contains(closed.Reason, "not answered") || !slices.Equal(r.joined(), []string{"c"}) {
@@ -372,7 +303,7 @@ func TestConnectIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, newMemNet(), "a", "b")
-				tt.arrange(w.peers[0])
+				w.peers[0].with(func() { tt.arrange(w.peers[0]) })
 				c, _ := newTestClient(t, w, nil)
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()

@@ -77,7 +77,7 @@ func (s *session) deliver(m protocol.Meta, msg Message) {
 	c.showMu.Lock()
 	fresh, own := true, false
 	c.mu.Lock()
-	c.position.advance(m, msg.At)
+	s.advance(m, msg.At)
 	if m.ID != "" {
 		before, known := c.memory.brought(m.ID, s.no, msg.At)
 		fresh, own, msg.SameSession = !known, before.own, before.by(s.no)
@@ -117,11 +117,31 @@ func (s *session) confirm(id string) {
 // must not make the next resume skip what everybody else sends.
 const maxAhead = time.Minute
 
-// advance moves the position to a message that is newer.
-func (p *position) advance(m protocol.Meta, now time.Time) {
-	if m.HLC > p.hlc && m.HLC < hlcAt(now.Add(maxAhead)) {
+// advance moves the position from which the next join would resume to a message that is newer. While
+// the past is still being replayed to the session, only the session's own position moves: if it
+// ended now, the next one would have to ask for the rest. Called with client.mu.
+func (s *session) advance(m protocol.Meta, now time.Time) {
+	if m.HLC >= hlcAt(now.Add(maxAhead)) {
+		return
+	}
+	p := &s.client.position
+	if s.catchingUp {
+		p = &s.reached
+	}
+	if m.HLC > p.hlc {
 		p.hlc, p.id = m.HLC, m.ID
 	}
+}
+
+// caughtUp is the server's word that everything the session had missed has been sent.
+func (s *session) caughtUp() {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.catchingUp && s.reached.hlc > c.position.hlc {
+		c.position.hlc, c.position.id = s.reached.hlc, s.reached.id
+	}
+	s.catchingUp = false
 }
 
 // hlcAt is the first hybrid logical time of a millisecond: 48 bits of Unix time, 16 of counter.
@@ -189,13 +209,19 @@ func (s *session) handleReceipt(f *protocol.Frame, at time.Time) error {
 	return nil
 }
 
-// handleSystem keeps what the server says before it closes the channel as the session's reason.
+// handleSystem hears that a resume is complete, and keeps what the server says before it closes the
+// channel as the session's reason.
 func (s *session) handleSystem(f *protocol.Frame) error {
 	m, err := protocol.ParseSystem(f.Payload)
-	if err == nil && m.Status == protocol.StatusError && m.Extension == "system" {
+	switch {
+	case err != nil:
+		return err
+	case m.Extension == protocol.ExtensionWedsync && m.Status == protocol.StatusOK && m.Message == protocol.Resumed:
+		s.caughtUp()
+	case m.Extension == "system" && m.Status == protocol.StatusError:
 		s.setReason("server: " + m.Message)
 	}
-	return err
+	return nil
 }
 
 // refuse notes a definite no to a client that never joined, for Connect to report.

@@ -22,9 +22,10 @@ type home struct {
 
 	joined    *session // nil while there is none
 	searching bool
-	at        int // endpoint in use or being searched at, or nowhere
-	moving    int // endpoint that a return is trying, or nowhere
-	tries     int // since the last session that lasted
+	at        int  // endpoint in use or being searched at, or nowhere
+	moving    int  // endpoint that a return is trying, or nowhere
+	tries     int  // since the last session that lasted
+	fell      bool // a joined session has ended, and the search has not begun
 	returning *time.Timer
 }
 
@@ -51,11 +52,13 @@ func (h *home) reserve() (at int, wait time.Duration) {
 	at, fresh := choose(c.cfg.Endpoints, c.failed, h.takenLocked(), time.Now())
 	h.at = at
 	h.tries++
+	fell := h.fell
+	h.fell = false
 	if !fresh {
 		backoff := min(backoffLast, backoffFirst<<min(h.tries, 10))
 		return at, backoff/2 + jitter(backoff/2)
 	}
-	if h.tries == 1 && c.everJoined.Load() {
+	if fell {
 		return at, jitter(c.cfg.FailoverJitter)
 	}
 	return at, 0
@@ -165,7 +168,7 @@ func (h *home) ended(s *session) bool {
 	h.release(s)
 	s.abandon()
 	if h.joined == s {
-		h.joined = nil
+		h.joined, h.fell = nil, true
 		h.stopReturning()
 		if time.Since(s.began) >= suspicion {
 			h.tries = 0

@@ -38,8 +38,9 @@ func TestPublish(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 					want := protocol.Meta{ID: "w1/u1", Lane: lane, From: "florist-7"}
-					sent := append(slices.Clone(w.peers[0].pushes), w.peers[1].pushes...)
-					if lane == protocol.Urgent && (len(w.peers[0].pushes) != 1 || len(w.peers[1].pushes) != 1) || lane == protocol.Normal && len(sent) != 1 {
+					a, b := w.peers[0].noted().pushes, w.peers[1].noted().pushes
+					sent := append(a, b...)
+					if lane == protocol.Urgent && (len(a) != 1 || len(b) != 1) || lane == protocol.Normal && len(sent) != 1 {
 						t.Errorf("sent %+v", sent)
 					}
 					for _, m := range sent {
@@ -94,7 +95,7 @@ func TestPublishIsRetriedAfterFailover(t *testing.T) {
 							t.Errorf("others are shown %+v", m)
 						}
 						for _, p := range w.peers {
-							for _, m := range p.pushes {
+							for _, m := range p.noted().pushes {
 								if m.ID != "u1" {
 									t.Errorf("%s got id %s", p.region, m.ID)
 								}
@@ -191,7 +192,7 @@ func TestPublishOutcomes(t *testing.T) {
 				if took := time.Since(start); tt.urgently > 0 && took > tt.urgently {
 					t.Errorf("took %v", took)
 				}
-				if n := len(w.peers[0].pushes); n < tt.pushes {
+				if n := len(w.peers[0].noted().pushes); n < tt.pushes {
 					t.Errorf("%d pushes, want %d", n, tt.pushes)
 				}
 				if c.pending["u1"] != nil {
@@ -225,7 +226,7 @@ func TestPublishIsRefusedHere(t *testing.T) {
 		if _, err := publishFor(c, time.Second, Publication{ID: "m1", Event: "e", Payload: []byte("\"\xff\"")}); !errors.Is(err, ErrRefused) {
 			t.Errorf("not UTF-8: %v", err)
 		}
-		if n := len(w.peers[0].pushes); n != 0 {
+		if n := len(w.peers[0].noted().pushes); n != 0 {
 			t.Errorf("%d were sent", n)
 		}
 		if ack, err := publishFor(c, time.Second, Publication{Event: "e"}); err != nil || len(ack.ID) != 36 {

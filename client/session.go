@@ -2,16 +2,10 @@ package client
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +13,6 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/wedsync/wedsync/protocol"
 )
-
-// writeBuffers are shared by all sockets of the process: one is taken for the time of a write.
-var writeBuffers sync.Pool
 
 // frames are the buffers into which frames are read; an idle socket holds none.
 var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -46,8 +37,10 @@ type session struct {
 	silent  atomic.Bool // ended, or never began, for want of any answer
 
 	// Guarded by client.mu.
-	released bool                    // see home.release
-	awaiting map[string]*publication // by ref
+	released   bool                    // see home.release
+	catchingUp bool                    // asked for what it missed, and has not been told that it has it all
+	reached    position                // meanwhile: its newest message
+	awaiting   map[string]*publication // by ref
 
 	stateMu sync.Mutex // held while a change is shown: they come in order, Closed last
 	phase   Phase
@@ -61,15 +54,6 @@ type session struct {
 
 	writeMu sync.Mutex // held by whoever writes data frames
 	tickMu  sync.Mutex // held while the timer's function runs
-}
-
-func newDialer(cfg *Config) websocket.Dialer {
-	return websocket.Dialer{
-		TLSClientConfig: cfg.TLS,
-		ReadBufferSize:  1 << 10,
-		WriteBufferSize: 4 << 10,
-		WriteBufferPool: &writeBuffers,
-	}
 }
 
 func (c *Client) newSession(h *home, at int, returning bool) *session {
@@ -98,61 +82,6 @@ func (s *session) live() {
 	}
 	s.stop()
 	s.show(Closed, s.why())
-}
-
-// dial opens the socket. Server and client agree on the version and the token here.
-func (s *session) dial() error {
-	c := s.client
-	answer := c.cfg.DialTimeout
-	if !c.everJoined.Load() {
-		answer = max(answer, refusalPatience)
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout+answer)
-	defer cancel()
-
-	d := c.dialer
-	stop := func() bool { return true }
-	d.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dialCtx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
-		defer cancel()
-		conn, err := c.cfg.NetDial(dialCtx, network, addr)
-		if err == nil {
-			// The handshake itself heeds deadlines only.
-			stop = context.AfterFunc(c.ctx, func() { _ = conn.Close() })
-		}
-		return conn, err
-	}
-	query := url.Values{"vsn": {c.cfg.Version.String()}, "apikey": {c.cfg.Token}}
-	address := strings.TrimSuffix(c.cfg.Endpoints[s.at].URL, "/") + "/websocket?" + query.Encode()
-	conn, resp, err := d.DialContext(ctx, address, nil)
-	if !stop() && err == nil {
-		_ = conn.Close()
-		err = ErrClosed
-	}
-	if err != nil {
-		return s.dialError(resp, err)
-	}
-	s.opened(conn)
-	return nil
-}
-
-func (s *session) dialError(resp *http.Response, err error) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		s.silent.Store(true)
-		return errors.New("dialing: no answer in time")
-	}
-	if resp == nil {
-		return fmt.Errorf("dialing: %w", err)
-	}
-	var answer struct{ Error string }
-	body, _ := io.ReadAll(resp.Body) // at most 1 KiB, read already
-	_ = json.Unmarshal(body, &answer)
-	refused := fmt.Errorf("server refused the socket: %s: %s", resp.Status, answer.Error)
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		s.client.refuse(refused)
-	}
-	return refused
 }
 
 // opened takes the open socket over and starts the timer.
@@ -187,7 +116,7 @@ func (s *session) join() {
 	j.Config.Presence.Key = cfg.Key
 	j.Config.Wedsync.Receipts = cfg.Receipts
 	c.mu.Lock()
-	if c.position.known {
+	if s.catchingUp = c.position.known; s.catchingUp {
 		j.Config.Wedsync.Resume = &protocol.Resume{HLC: c.position.hlc, LastID: c.position.id}
 	}
 	c.mu.Unlock()
@@ -333,17 +262,4 @@ func (s *session) show(p Phase, reason string) {
 	s.phase = p
 	s.client.cfg.Logger.Debug("session", "topic", s.client.topic, "session", s.no, "region", s.region, "phase", p.String(), "reason", reason)
 	s.client.cfg.OnState(State{At: time.Now(), Session: s.no, Region: s.region, Phase: p, Reason: reason})
-}
-
-// describe words the error that ended a socket.
-func describe(err error) string {
-	var closed *websocket.CloseError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-		return strings.TrimSpace(fmt.Sprintf("server closed the socket: %d %s", closed.Code, closed.Text))
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
-	}
-	return "connection lost: " + err.Error()
 }
