@@ -37,23 +37,30 @@ func (s *session) tick() {
 // pulse looks after a joined session and says when to look again; 0 is never.
 func (s *session) pulse() time.Duration {
 	cfg := &s.client.cfg
+	now := time.Now()
 	heard := s.client.epoch.Add(time.Duration(s.heard.Load()))
-	act, next := diagnose(time.Since(heard), cfg.HeartbeatInterval, cfg.SilenceLimit)
+	if !s.asked.After(heard) {
+		s.asked, s.sent = time.Time{}, false
+	}
+	unanswered := time.Duration(-1)
+	if !s.asked.IsZero() {
+		unanswered = now.Sub(s.asked)
+	}
+	act, next := diagnose(now.Sub(heard), unanswered, cfg.HeartbeatInterval, cfg.SilenceLimit)
 	switch act {
 	case giveUp:
 		s.silent.Store(true)
 		s.fail("silent for " + cfg.SilenceLimit.String())
-	case beat:
-		deadline := heard.Add(cfg.SilenceLimit)
-		if s.heartbeat(deadline) {
-			next = time.Until(deadline)
-		} else {
-			next = min(time.Until(deadline), busyRetry)
-		}
-		next = max(next, time.Millisecond)
+	case ask:
+		s.asked = now
 	case wait:
 	}
-	return next
+	if !s.asked.IsZero() && !s.sent && act != giveUp {
+		if s.sent = s.heartbeat(now.Add(next)); !s.sent {
+			next = min(next, busyRetry)
+		}
+	}
+	return max(next, 0)
 }
 
 // busyRetry is when to try again to send a heartbeat after somebody else was writing: what they
@@ -63,20 +70,27 @@ const busyRetry = 10 * time.Millisecond
 type action uint8
 
 const (
-	wait   action = iota // there was a frame not long ago
-	beat                 // ask for a sign of life
+	wait   action = iota // there was a frame not long ago, or a heartbeat may still be answered
+	ask                  // for a sign of life
 	giveUp               // none came
 )
 
 // diagnose decides what a session that has heard nothing for quiet needs, and when to look again.
+// unanswered is how long ago it asked; negative: not yet.
 //
-//	last frame ──── interval ────▸ heartbeat ──▸ limit: silent
-func diagnose(quiet, interval, limit time.Duration) (action, time.Duration) {
+//	last frame ──── interval ────▸ heartbeat ── limit-interval ──▸ silent
+//
+// The peer has limit-interval for its answer from when it was asked. So silence is noticed within
+// limit, and a client that was itself asleep does not blame its peer for that.
+func diagnose(quiet, unanswered, interval, limit time.Duration) (action, time.Duration) {
+	patience := limit - interval
 	switch {
-	case quiet >= limit:
+	case unanswered >= patience:
 		return giveUp, 0
+	case unanswered >= 0:
+		return wait, patience - unanswered
 	case quiet >= interval:
-		return beat, limit - quiet
+		return ask, patience
 	}
 	return wait, interval - quiet
 }

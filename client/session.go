@@ -53,7 +53,9 @@ type session struct {
 	timer  *time.Timer
 
 	writeMu sync.Mutex // held by whoever writes data frames
-	tickMu  sync.Mutex // held while the timer's function runs
+	tickMu  sync.Mutex // held while the timer's function runs; guards the following
+	asked   time.Time  // when a heartbeat was due that nothing has answered yet; zero: none
+	sent    bool       // it has been sent
 }
 
 func (c *Client) newSession(h *home, at int, returning bool) *session {

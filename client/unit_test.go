@@ -66,21 +66,25 @@ func TestBetter(t *testing.T) {
 
 func TestDiagnose(t *testing.T) {
 	const interval, limit = 600 * time.Millisecond, time.Second
+	const ms = time.Millisecond
 	tests := []struct {
-		quiet time.Duration
-		act   action
-		next  time.Duration
+		quiet, unanswered time.Duration
+		act               action
+		next              time.Duration
 	}{
-		{0, wait, interval},
-		{599 * time.Millisecond, wait, time.Millisecond},
-		{interval, beat, limit - interval},
-		{999 * time.Millisecond, beat, time.Millisecond},
-		{limit, giveUp, 0},
-		{time.Hour, giveUp, 0},
+		{0, -1, wait, interval},
+		{599 * ms, -1, wait, ms},
+		{interval, -1, ask, limit - interval},
+		{999 * ms, 399 * ms, wait, ms},
+		{limit, 400 * ms, giveUp, 0},
+		{time.Hour, time.Hour, giveUp, 0},
+		// The client was asleep: the peer gets its time to answer all the same.
+		{time.Hour, -1, ask, limit - interval},
+		{time.Hour, 100 * ms, wait, 300 * ms},
 	}
 	for _, tt := range tests {
-		if act, next := diagnose(tt.quiet, interval, limit); act != tt.act || next != tt.next {
-			t.Errorf("quiet for %v: %d, %v", tt.quiet, act, next)
+		if act, next := diagnose(tt.quiet, tt.unanswered, interval, limit); act != tt.act || next != tt.next {
+			t.Errorf("quiet for %v, asked %v ago: %d, %v", tt.quiet, tt.unanswered, act, next)
 		}
 	}
 }

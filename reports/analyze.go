@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/wedsync/wedsync/chaos/journal"
 	"github.com/wedsync/wedsync/reports/check"
@@ -41,6 +42,7 @@ type analysis struct {
 
 	zero   int64 // beginning of the measured span: where the report's time axis starts
 	health *check.Health
+	curves []Curve
 	held   *check.Holding // of both lanes
 }
 
@@ -79,6 +81,7 @@ func (a *analysis) read(dir string) error {
 func (a *analysis) judge(history *check.History, diary *check.Diary) {
 	a.judged = check.Judge(history, diary)
 	a.health = a.judged.Health()
+	a.curves = curves(a.judged)
 	if from, _, ok := a.judged.Measured(a.judged.Last()); ok {
 		a.zero = from
 	} else {
@@ -108,7 +111,7 @@ func (a *analysis) summary() *Summary {
 	s := &Summary{
 		Schema: SummarySchema, Drill: a.drill.Name, Title: a.drill.Title, RunID: a.manifest.RunID,
 		Claims: a.claims(), Checks: a.checks(),
-		Latency: a.curves(), Phases: a.phases(), Delivery: a.delivery(), Answers: a.answers(), Holding: a.holding(),
+		Latency: a.curves, Phases: a.phases(), Delivery: a.delivery(), Answers: a.answers(), Holding: a.holding(),
 		Failovers: a.failovers(), Injections: a.injections(), Generator: a.generator(),
 		Flaws: a.judged.Counted, Problems: a.problems(), Fleet: a.fleet(),
 		Inputs: a.manifest.Files, manifest: a.manifest,
@@ -140,10 +143,16 @@ func verdict(rows []Row, checks []Check) (claim.Verdict, string) {
 	}
 	says := fmt.Sprintf("%d of %d claims hold.", held, len(rows))
 	if i := slices.IndexFunc(rows, func(r Row) bool { return r.Verdict == worst }); i >= 0 {
-		return worst, says + " " + rows[i].Claim.ID + ": " + rows[i].Why[0] + "."
+		return worst, says + " " + rows[i].Claim.ID + ": " + briefly(rows[i].Why[0]) + "."
 	}
 	if i := slices.IndexFunc(checks, func(c Check) bool { return c.Verdict == worst }); i >= 0 {
-		return worst, says + " " + checks[i].Why[0] + "."
+		return worst, says + " " + briefly(checks[i].Why[0]) + "."
 	}
 	return worst, "The drill makes no claim."
+}
+
+// briefly is a reason without its examples.
+func briefly(why string) string {
+	what, _, _ := strings.Cut(why, ": ")
+	return what
 }

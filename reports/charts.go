@@ -26,7 +26,7 @@ func millis(ns int64) float64  { return float64(ns) / 1e6 }
 func (a *analysis) charts() charts {
 	t := a.timeline()
 	percentiles := svg.Percentiles{Limit: millis(int64(check.SLA))}
-	for _, c := range a.curves() {
+	for _, c := range a.curves {
 		class := map[string]string{"urgent connected": "connected", "urgent displaced": "displaced", "normal all": "normal"}[c.Lane+" "+string(c.Population)]
 		if class == "" {
 			continue

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wedsync/wedsync/reports/binomial"
@@ -25,7 +26,7 @@ func (a *analysis) checks() []Check {
 		}
 	})
 	add("generator", fmt.Sprintf("the generator kept its schedule: 99 %% of sends within %s, standing still for over %s in at most %.0f %% of the seconds",
-		ms(int64(check.SendLagLimit)), ms(int64(check.StallLimit)), 100*check.StalledShare), func(b *bench) {
+		claim.Words(check.SendLagLimit), claim.Words(check.StallLimit), 100*check.StalledShare), func(b *bench) {
 		if err := a.health.Err(); err != nil {
 			b.rule(claim.Invalid, "%v", err)
 		}
@@ -73,6 +74,9 @@ func (a *analysis) checkDrill(b *bench) {
 		b.rule(claim.Inconclusive, "%s", t)
 	}
 	for _, n := range a.judged.Notes {
+		if slices.ContainsFunc(a.manifest.Trouble, func(t string) bool { return strings.Contains(t, n.Text) }) {
+			continue // said already
+		}
 		switch n.Event {
 		case "guard":
 			b.rule(claim.Inconclusive, "a guard stopped the drill: %s", n.Text)
@@ -90,24 +94,23 @@ func (a *analysis) checkDrill(b *bench) {
 
 func (a *analysis) anyMeasured() bool { return len(a.judged.Entered()) > 0 }
 
-func (a *analysis) entered(p claim.Phase) bool {
-	for _, e := range a.judged.Entered() {
-		if e == p {
-			return true
-		}
-	}
-	return false
-}
+func (a *analysis) entered(p claim.Phase) bool { return slices.Contains(a.judged.Entered(), p) }
 
 // notShown is what a reader must not conclude from this run, whatever its verdict.
 func (s *Summary) notShown() []string {
 	m := s.manifest
 	shows := []string{}
-	if n := len(s.Injections); n > 0 {
-		shows = append(shows, fmt.Sprintf("What the next fault does. %d injections are %d trials, however many messages they saw: with none of them failing, "+
-			"one can be %.0f %% confident that the next one holds with a probability of at least %.0f %%.", n, n, 100*confidence, 100*(1-binomial.Upper(0, n, confidence))))
+	n := 0
+	for _, i := range s.Injections {
+		if i.Trouble == "" {
+			n++
+		}
+	}
+	if n > 0 {
+		shows = append(shows, fmt.Sprintf("What the next fault does. Faults that were proved: %d. These are %d trials, however many messages they saw; if none of them "+
+			"did harm, one can be %.0f %% confident that the next one does none with a probability of at least %.0f %%.", n, n, 100*confidence, 100*(1-binomial.Upper(0, n, confidence))))
 	} else {
-		shows = append(shows, "Behaviour under faults: none was injected.")
+		shows = append(shows, "Behaviour under faults: none was proved.")
 	}
 	shows = append(shows, "Loss of power. A killed process leaves the operating system's cache behind, so this says nothing about disks.")
 	if m.Network.Kind == "proxy" {
@@ -115,7 +118,7 @@ func (s *Summary) notShown() []string {
 	}
 	shows = append(shows, fmt.Sprintf("Several machines. All regions, the network between them and the generator shared %s with %d cores.", orUnknown(m.Machine.CPU), m.Machine.Cores))
 	if s.Delivery.Unanswered > 0 {
-		shows = append(shows, fmt.Sprintf("The fate that %d unanswered publishes deserved: nobody was promised anything about them.", s.Delivery.Unanswered))
+		shows = append(shows, fmt.Sprintf("What %d unanswered publishes should have led to: nobody was promised anything about them.", s.Delivery.Unanswered))
 	}
 	if m.Source.Commit == "" {
 		shows = append(shows, "Which code ran: the commit is not known.")

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/wedsync/wedsync/reports/binomial"
 	"github.com/wedsync/wedsync/reports/check"
@@ -120,10 +119,10 @@ func (a *analysis) judgeDelivery(c *claim.Claim, r *Row, b *bench) {
 			b.rule(claim.Invalid, "%v", err)
 		}
 		if t.Late > 0 {
-			b.weigh(claim.Fail, claim.Latency, "%d of %d deliveries later than %v: %s", t.Late, t.Due, c.Within, named(t.Misses, false))
+			b.weigh(claim.Fail, claim.Latency, "%d of %d deliveries later than %s: %s", t.Late, t.Due, claim.Words(c.Within), named(t.Misses, false))
 		}
 		if t.MaybeLate > 0 {
-			b.rule(claim.Inconclusive, "%d deliveries were later than %v while the generator itself stood still for long enough to explain it", t.MaybeLate, c.Within)
+			b.rule(claim.Inconclusive, "%d deliveries were later than %s while the generator itself stood still for long enough to explain it", t.MaybeLate, claim.Words(c.Within))
 		}
 	}
 	a.unprovedFaults(c, b)
@@ -210,13 +209,13 @@ func (a *analysis) judgeOK(c *claim.Claim, r *Row, b *bench) {
 		names = append(names, m.ID+" "+strings.TrimSuffix(what, ": "))
 	}
 	if len(t.Misses) > 0 {
-		b.weigh(claim.Fail, claim.Latency, "%d of %d publishes without an ok within %v: %s", len(t.Misses), t.Published, c.Within, list(names, len(t.Misses)))
+		b.weigh(claim.Fail, claim.Latency, "%d of %d publishes without an ok within %s: %s", len(t.Misses), t.Published, claim.Words(c.Within), list(names, len(t.Misses)))
 	}
 	if err := a.health.Err(); err != nil {
 		b.rule(claim.Invalid, "%v", err)
 	}
 	if t.MaybeSlow > 0 {
-		b.rule(claim.Inconclusive, "%d answers came later than %v while the generator itself stood still for long enough to explain it", t.MaybeSlow, c.Within)
+		b.rule(claim.Inconclusive, "%d answers came later than %s while the generator itself stood still for long enough to explain it", t.MaybeSlow, claim.Words(c.Within))
 	}
 	a.unprovedFaults(c, b)
 	enough(c, t.Published, "publishes", b)
@@ -321,68 +320,5 @@ func everyPhase(c *claim.Claim, seen map[claim.Phase]int, what string, b *bench)
 		if seen[p] == 0 {
 			b.rule(claim.Insufficient, "no %s in phase %s", what, p)
 		}
-	}
-}
-
-// namedAtMost bounds the messages that a reason names; summary.json lists more.
-const namedAtMost = 3
-
-func named(misses []check.Pair, lost bool) string {
-	var names []string
-	n := 0
-	for i := range misses {
-		p := &misses[i]
-		if (p.Received == 0) != lost {
-			continue
-		}
-		if n++; n > namedAtMost {
-			continue
-		}
-		name := fmt.Sprintf("%s to %s in %s", p.Message.ID, p.Vendor.ID, p.Phase)
-		if !lost {
-			name = fmt.Sprintf("%s to %s in %s after %s", p.Message.ID, p.Vendor.ID, p.Phase, ms(p.Latency()))
-		}
-		names = append(names, name)
-	}
-	return list(names, n)
-}
-
-func list(names []string, n int) string {
-	text := strings.Join(names, "; ")
-	if n > len(names) {
-		text += fmt.Sprintf("; and %d more", n-len(names))
-	}
-	return text
-}
-
-// measuredLatency is a distribution in a few words.
-func measuredLatency(l *check.Latencies, n, lost int) string {
-	if n == 0 {
-		return "–"
-	}
-	word := func(p float64) string {
-		v, ok := l.At(p)
-		if !ok {
-			return "never"
-		}
-		return ms(v)
-	}
-	text := fmt.Sprintf("max %s, p99 %s, p50 %s", word(100), word(99), word(50))
-	if lost > 0 {
-		text = fmt.Sprintf("%d lost, %s", lost, text)
-	}
-	return text
-}
-
-// ms writes nanoseconds as milliseconds with one decimal, above ten seconds as seconds. It rounds up, so
-// that a figure over a limit is never shown as the limit.
-func ms(ns int64) string {
-	switch d := time.Duration(ns); {
-	case d >= 10*time.Second:
-		return fmt.Sprintf("%.1f s", math.Ceil(d.Seconds()*10)/10)
-	case d <= -10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	default:
-		return fmt.Sprintf("%.1f ms", math.Ceil(float64(ns)/1e5)/10)
 	}
 }

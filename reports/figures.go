@@ -27,11 +27,11 @@ func at(l *check.Latencies, p float64) *int64 {
 }
 
 // curves are the latency distributions of the measured span.
-func (a *analysis) curves() []Curve {
+func curves(j *check.Judgement) []Curve {
 	all := []Curve{}
 	for _, lane := range []string{claim.Urgent, claim.Normal} {
 		for _, population := range []claim.Population{claim.All, claim.Connected, claim.Displaced, claim.DualHomed, claim.SingleHomed} {
-			t := a.judged.Tally(&claim.Claim{Lane: lane, Population: population, Within: check.SLA})
+			t := j.Tally(&claim.Claim{Lane: lane, Population: population, Within: check.SLA})
 			if t.Due == 0 {
 				continue
 			}

@@ -24,7 +24,7 @@ var pageStyle string
 var pageTemplate = template.Must(template.New(ReportFile).Funcs(template.FuncMap{
 	"count": count, "lat": lat, "sec": sec, "after": after, "percent": percent, "bound": bound, "chip": chip, "commit": commit,
 	"join": func(l []string) string { return strings.Join(l, ", ") }, "short": short, "bytes": size, "duration": func(ns int64) string { return time.Duration(ns).String() },
-	"keep": keep,
+	"together": together,
 	"rawname": func(path string) string {
 		name, _, _ := strings.Cut(strings.TrimPrefix(path, "raw/"), ".")
 		return name
@@ -42,12 +42,23 @@ func page(s *Summary) ([]byte, error) {
 		"S": s, "M": s.manifest, "Charts": s.charts, "NotShown": s.notShown(), "Tiles": s.tiles(),
 		"Style": template.HTML("<style>" + pageStyle + "</style>"), // ours, embedded
 		"Hash":  base64.StdEncoding.EncodeToString(hash[:]),
-		"Class": verdictClass(s.Verdict), "Listed": listedAtMost,
+		"Class": verdictClass(s.Verdict), "Problems": s.shown(), "Listed": shownAtMost,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", ReportFile, err)
 	}
 	return text.Bytes(), nil
+}
+
+// shownAtMost bounds the problems of each class on the page.
+const shownAtMost = 8
+
+func (s *Summary) shown() []Problem {
+	n := map[claim.Flaw]int{}
+	return slices.DeleteFunc(slices.Clone(s.Problems), func(p Problem) bool {
+		n[p.Flaw]++
+		return n[p.Flaw] > shownAtMost
+	})
 }
 
 // tile is a headline figure.
@@ -68,11 +79,11 @@ func (s *Summary) tiles() []tile {
 			tile{"Lost", count(s.Delivery.Lost), "of " + count(s.Delivery.Due) + " in both lanes", badIf(s.Delivery.Lost > 0)})
 	}
 	if c := curve(claim.Connected); c != nil {
-		all = append(all, tile{"Slowest, connected", lat(c.Max), "p99 " + lat(c.P99), badIf(c.Over200 > 0 || c.Lost > 0)})
+		all = append(all, tile{"Slowest, connected", slowest(c.Max), "p99 " + slowest(c.P99), badIf(c.Over200 > 0 || c.Lost > 0)})
 	}
 	for _, a := range s.Answers {
 		if a.Lane == claim.Urgent {
-			all = append(all, tile{"Slowest ok", lat(a.Max), "p99 " + lat(a.P99), badIf(a.Max == nil || *a.Max > 200e6)})
+			all = append(all, tile{"Slowest ok", slowest(a.Max), "p99 " + slowest(a.P99), badIf(a.Max == nil || *a.Max > 200e6)})
 		}
 	}
 	proved := 0
@@ -85,6 +96,14 @@ func (s *Summary) tiles() []tile {
 		all = append(all, tile{"Faults proved", fmt.Sprintf("%d of %d", proved, n), "and proved gone", badIf(proved < n)})
 	}
 	return append(all, tile{"Vendors", count(s.Fleet.Vendors), count(s.Fleet.DualHomed) + " dual-homed", ""})
+}
+
+// slowest is lat for a set that has values: where there is none, the rank falls on what never came.
+func slowest(ns *int64) string {
+	if ns == nil {
+		return "never"
+	}
+	return ms(*ns)
 }
 
 func badIf(bad bool) string {

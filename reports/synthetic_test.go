@@ -1,18 +1,10 @@
 package reports
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
-	"testing"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 
 	chaos "github.com/wedsync/wedsync/chaos/journal"
 	"github.com/wedsync/wedsync/internal/clock"
@@ -32,7 +24,8 @@ type synthetic struct {
 	History  []journal.Record
 	Chaos    []chaos.Entry
 	Log      []audit.Record
-	Recorded int64 // deliveries in latency.hlog; -1: as many as the history has
+	Unread   string // a node whose log nobody asked for
+	Recorded int64  // deliveries in latency.hlog; -1: as many as the history has
 
 	random *rand.Rand
 	faults []stretch
@@ -347,88 +340,4 @@ func (s *synthetic) manifest(end int64) {
 			AccessNS: 8 * milli, RoundTrips: []RoundTrip{{"eu-west", "us-east", 76 * milli}, {"eu-west", "ap-southeast", 160 * milli}, {"us-east", "ap-southeast", 216 * milli}}},
 		Nodes: []Node{{"eu-west-0", "eu-west"}, {"us-east-0", "us-east"}, {"ap-southeast-0", "ap-southeast"}},
 	}
-}
-
-// write writes the inputs of the bundle, and seals them in its manifest.
-func (s *synthetic) write(t testing.TB, dir string) {
-	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(os.MkdirAll(filepath.Join(dir, "raw"), 0o755))
-	put := func(name string, text []byte) {
-		t.Helper()
-		must(os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), text, 0o644))
-	}
-	put(DrillFile, fmt.Appendf(nil, "apiVersion: wedsync.dev/v1\nkind: Drill\nmetadata: {name: %s}\ntitle: %s\nclaims:%s", s.Manifest.Drill, s.Title, s.Claims))
-
-	s.recount()
-	var zipped bytes.Buffer
-	zip := gzip.NewWriter(&zipped)
-	for i := range s.History {
-		_, err := zip.Write(journal.Append(nil, &s.History[i]))
-		must(err)
-	}
-	must(zip.Close())
-	put(HistoryFile, zipped.Bytes())
-
-	var lines bytes.Buffer
-	for _, e := range s.Chaos {
-		must(json.NewEncoder(&lines).Encode(e))
-	}
-	put(ChaosFile, lines.Bytes())
-
-	zipped.Reset()
-	log := audit.NewWriter(&zipped)
-	for _, n := range s.Manifest.Nodes {
-		must(log.Asked(n.Name, n.Region))
-	}
-	for _, r := range s.Log {
-		must(log.Write(r))
-	}
-	must(log.Close())
-	put(LogFile, zipped.Bytes())
-	put(LatencyFile, s.hlog(t))
-	must(WriteManifest(dir, s.Manifest))
-}
-
-// hlog is a histogram log with one interval that counts the deliveries.
-func (s *synthetic) hlog(t testing.TB) []byte {
-	n := s.Recorded
-	if n < 0 {
-		n = 0
-		type delivery struct{ vendor, id string }
-		seen := map[delivery]bool{}
-		for _, r := range s.History {
-			if d := (delivery{r.Vendor, r.ID}); r.Kind == journal.Recv && !seen[d] {
-				seen[d] = true
-				n++
-			}
-		}
-	}
-	var text bytes.Buffer
-	out := hdrhistogram.NewHistogramLogWriter(&text)
-	out.SetBaseTime(synthWall / milli)
-	if err := out.OutputLogFormatVersion(); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.OutputLegend(); err != nil {
-		t.Fatal(err)
-	}
-	for _, tag := range []string{"lane=urgent/region=eu-west", ""} {
-		h := hdrhistogram.New(1000, 60e9, 3)
-		if err := h.RecordValues(50e6, n); err != nil {
-			t.Fatal(err)
-		}
-		h.SetTag(tag)
-		h.SetStartTimeMs(synthWall / milli)
-		h.SetEndTimeMs(synthWall/milli + 1000)
-		if err := out.OutputIntervalHistogram(h); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return text.Bytes()
 }

@@ -57,7 +57,9 @@ func wedsync(t *testing.T, args ...string) result {
 type summary struct {
 	Verdict string `json:"verdict"`
 	Claims  []struct {
-		ID      string `json:"id"`
+		Claim struct {
+			ID string `json:"id"`
+		} `json:"claim"`
 		Verdict string `json:"verdict"`
 	} `json:"claims"`
 	Problems []struct {
@@ -116,8 +118,8 @@ func TestDrillPassesAndFails(t *testing.T) {
 				t.Fatalf("verdict %s, exit %d, want FAIL and 1\n%s", s.Verdict, r.code, r.output)
 			}
 			for _, claim := range s.Claims {
-				if claim.ID == c.claim && claim.Verdict != "FAIL" {
-					t.Errorf("claim %s is %s", claim.ID, claim.Verdict)
+				if claim.Claim.ID == c.claim && claim.Verdict != "FAIL" {
+					t.Errorf("claim %s is %s", claim.Claim.ID, claim.Verdict)
 				}
 			}
 			if len(s.Problems) == 0 || s.Problems[0].ID == "" {

@@ -33,6 +33,9 @@ func (c *VerifyCmd) run(out io.Writer) error {
 		fmt.Fprintf(out, "%s: verified; every figure of run %s follows from its raw data\n", bundle, s.RunID)
 		sound = append(sound, bundle)
 	}
+	if len(sound) == 0 {
+		return errors.Join(broken...)
+	}
 	verdict, err := judge(out, sound)
 	if err := errors.Join(append(broken, err)...); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 
 // Anchor is one instant on both clocks: what a reader needs to turn monotonic times into dates.
 type Anchor struct {
-	WallNS int64 // Unix time, nanoseconds
-	MonoNS int64 // CLOCK_MONOTONIC, nanoseconds
+	WallNS int64 `json:"wall_ns"` // Unix time, nanoseconds
+	MonoNS int64 `json:"mono_ns"` // CLOCK_MONOTONIC, nanoseconds
 }
 
 // Now returns CLOCK_MONOTONIC in nanoseconds.

@@ -3,6 +3,8 @@ package check
 import (
 	"fmt"
 	"time"
+
+	"github.com/wedsync/wedsync/reports/claim"
 )
 
 // Limits of the instrument. Beyond them the generator measures itself.
@@ -48,12 +50,12 @@ func (j *Judgement) Health() *Health {
 // Err says why latencies of this run mean nothing, or nil.
 func (h *Health) Err() error {
 	if p99, ok := h.Sends.At(99); ok && p99 > int64(SendLagLimit) {
-		return fmt.Errorf("the generator is saturated: 1 %% of its sends left more than %v late, the limit is %v",
-			time.Duration(p99).Round(100*time.Microsecond), SendLagLimit)
+		return fmt.Errorf("the generator is saturated: 1 %% of its sends left more than %.1f ms late, the limit is %s",
+			float64(p99)/1e6, claim.Words(SendLagLimit))
 	}
 	if share := h.Share(); share > StalledShare {
-		return fmt.Errorf("the generator is saturated: it stood still for more than %v in %.0f %% of the seconds, the limit is %.0f %%",
-			StallLimit, 100*share, 100*StalledShare)
+		return fmt.Errorf("the generator is saturated: it stood still for more than %s in %.0f %% of the seconds, the limit is %.0f %%",
+			claim.Words(StallLimit), 100*share, 100*StalledShare)
 	}
 	if h.Sends.Len() > 0 && h.Seconds == 0 {
 		return fmt.Errorf("the generator did not report its own lag, so its latencies cannot be believed")
@@ -71,7 +73,8 @@ func (h *Health) Share() float64 {
 
 // FirstReceives counts the first receives of vendors that were there when the message was sent, whatever
 // its outcome: what the generator's histograms hold. The second figure is how many more or fewer there
-// may be, because a vendor was arriving or leaving in that very second.
+// may be: a vendor was arriving or leaving in that very second, or the generator had closed the account of
+// a message that was not acknowledged.
 func (j *Judgement) FirstReceives() (n, unsure int64) {
 	near := func(a, b int64) bool { return a != 0 && max(a-b, b-a) < int64(time.Second) }
 	for i := range j.Messages {
@@ -81,11 +84,13 @@ func (j *Judgement) FirstReceives() (n, unsure int64) {
 		}
 		for _, k := range j.weddings[m.wedding].vendors {
 			v := &j.Vendors[k]
-			if k == m.publisher || j.received[m.first+int(v.seat)] == 0 {
+			received := j.received[m.first+int(v.seat)]
+			if k == m.publisher || received == 0 {
 				continue
 			}
+			afterwards := m.Outcome != Acknowledged && m.Done != 0 && received > m.Done
 			switch {
-			case near(v.Arrived, m.Sent) || near(v.Leaving, m.Sent):
+			case near(v.Arrived, m.Sent) || near(v.Leaving, m.Sent) || afterwards:
 				unsure++
 				n++
 			case v.Arrived != 0 && v.Arrived <= m.Sent && (v.Leaving == 0 || v.Leaving > m.Sent):

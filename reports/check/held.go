@@ -38,9 +38,6 @@ type HeldProblem struct {
 	Why     string
 }
 
-// Held reports whether everything acknowledged is held.
-func (h *Holding) Held() bool { return len(h.Problems) == 0 && len(h.Missing) == 0 }
-
 // Store is what the logs of all nodes hold, from raw/log.jsonl.gz.
 type Store struct {
 	regionOf map[string]string   // of each node that was asked
@@ -133,7 +130,7 @@ func (h *Holding) judge(m *Message, s *Store, back []string, toMono func(int64) 
 		if early := time.Duration(at[1] - m.Done); early <= HeldTolerance {
 			h.BeforeOK++
 		} else if h.Stepped == nil {
-			problem("acknowledged %v before a second region (%s) had it", early, regions[1])
+			problem("acknowledged %s before a second region (%s) had it", inMS(int64(early)), regions[1])
 		}
 	}
 	for _, node := range back {

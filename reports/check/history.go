@@ -51,7 +51,6 @@ func (v *Vendor) DualHomed() bool { return v.Homes >= 2 }
 type Session struct {
 	N      int64
 	Region string
-	Dialed int64
 	Joined int64
 	Ended  int64
 	Left   bool // ended by choice
@@ -220,8 +219,6 @@ func (v *Vendor) session(r *journal.Record) {
 		s = &v.Sessions[len(v.Sessions)-1]
 	}
 	switch r.State {
-	case journal.Dialing:
-		s.Dialed = r.T
 	case journal.Joined:
 		s.Joined = r.T
 	case journal.Left, journal.Closed:

@@ -23,7 +23,6 @@ type Judgement struct {
 	Unsure  Unsure
 
 	received []int64 // first receive of each pair, 0 for none; pair = Message.first + Vendor.seat
-	replayed []bool  // whether that first receive was a replay
 	last     int64   // the latest instant of the history
 }
 
@@ -68,7 +67,7 @@ func Judge(h *History, d *Diary) *Judgement {
 			pairs += len(h.weddings[m.wedding].vendors)
 		}
 	}
-	j.received, j.replayed = make([]int64, pairs), make([]bool, pairs)
+	j.received = make([]int64, pairs)
 	byTime := func(a, b arrival) int { return cmp.Compare(a.at, b.at) }
 	if !slices.IsSortedFunc(h.arrivals, byTime) {
 		slices.SortStableFunc(h.arrivals, byTime)
@@ -143,18 +142,18 @@ func (j *Judgement) receive() {
 		pair := m.first + int(v.seat)
 		if before := j.received[pair]; before != 0 {
 			j.Copies.ShownDup++
-			j.flaw(claim.Duplicated, m.Sched, m, v, "shown again after %v", time.Duration(a.at-before))
+			j.flaw(claim.Duplicated, m.Sched, m, v, "shown again after %s", inMS(a.at-before))
 			continue
 		}
-		j.received[pair], j.replayed[pair] = a.at, a.replayed
+		j.received[pair] = a.at
 		if a.replayed {
 			continue
 		}
 		s := stream{from: m.publisher, to: a.vendor, urgent: m.Urgent}
 		if newest := latest[s]; newest != nil && m.order < newest.order {
 			if m.Done != 0 && m.Done <= newest.Sent {
-				j.flaw(claim.Reordered, m.Sched, m, v, "received live after %s, which was sent %v after this one's answer",
-					newest.ID, time.Duration(newest.Sent-m.Done))
+				j.flaw(claim.Reordered, m.Sched, m, v, "received live after %s, which was sent %s after this one's answer",
+					newest.ID, inMS(newest.Sent-m.Done))
 			} else {
 				j.Copies.Overtaken++
 			}
@@ -274,3 +273,5 @@ func (j *Judgement) latest() int64 {
 
 // Last is the latest instant of the history.
 func (j *Judgement) Last() int64 { return j.last }
+
+func inMS(ns int64) string { return fmt.Sprintf("%.1f ms", float64(ns)/1e6) }

@@ -37,6 +37,3 @@ func (l *Latencies) At(p float64) (ns int64, ok bool) {
 	v := l.values[min(rank, n)-1]
 	return v, v != math.MaxInt64
 }
-
-// Max returns the largest value; false as in At.
-func (l *Latencies) Max() (ns int64, ok bool) { return l.At(100) }

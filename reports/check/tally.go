@@ -16,7 +16,6 @@ type Pair struct {
 	Vendor   *Vendor
 	Phase    claim.Phase
 	Received int64 // 0: lost
-	Replayed bool
 }
 
 // Latency is receive minus scheduled send; of a lost message it is infinite (math.MaxInt64).
@@ -57,8 +56,7 @@ func (j *Judgement) Due(each func(*Pair)) {
 			if n == m.publisher || !p.Vendor.wants(m) {
 				continue
 			}
-			at := m.first + int(p.Vendor.seat)
-			p.Received, p.Replayed = j.received[at], j.replayed[at]
+			p.Received = j.received[m.first+int(p.Vendor.seat)]
 			each(&p)
 		}
 	}

@@ -132,9 +132,9 @@ func (c *Claim) Limit() string {
 		if c.Within == 0 {
 			return "all arrive"
 		}
-		return "≤ " + words(c.Within)
+		return "≤ " + Words(c.Within)
 	case OK:
-		return "≤ " + words(c.Within)
+		return "≤ " + Words(c.Within)
 	case Held:
 		return "2 regions before ok"
 	case Faults:
@@ -145,8 +145,8 @@ func (c *Claim) Limit() string {
 	return ""
 }
 
-// words writes a limit as people do: 200 ms, not 200ms.
-func words(d time.Duration) string {
+// Words writes a limit as people do: 200 ms, not 200ms.
+func Words(d time.Duration) string {
 	switch {
 	case d%time.Second == 0:
 		return fmt.Sprintf("%d s", d/time.Second)
