@@ -20,6 +20,8 @@ const (
 	reasonReplayRoom  = "UnableToReplayMessages: Replay is not allowed for public channels"
 	reasonReplayParam = "UnableToReplayMessages: Replay params are not valid"
 
+	reasonRestarting = "RealtimeRestarting: Realtime is restarting, please standby"
+
 	textNoDatabase = "No database is configured on this server: subscriptions to Postgres changes receive nothing"
 )
 
@@ -68,6 +70,13 @@ func (c *session) judge(sub string, j *protocol.Join, old *channel) (*auth.Claim
 	}
 	if j.Config.Private && !s.cfg.Policy(claims, sub, auth.Broadcast, auth.Read) {
 		return nil, reasonRead + sub
+	}
+	if j.Config.Wedsync.Resume != nil {
+		// A node that has been away does not know yet what it has missed, so it cannot serve it.
+		if ok, why := s.backbone.CaughtUp(); !ok {
+			s.log.Info("a member that resumes is sent elsewhere", "why", why)
+			return nil, reasonRestarting
+		}
 	}
 	if replay := j.Config.Broadcast.Replay; replay != nil {
 		if !j.Config.Private {

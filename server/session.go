@@ -155,8 +155,12 @@ func (c *session) refuse(f *protocol.Frame, reason string) {
 	}
 	c.refusals++
 	joinRef, ref, topic := f.JoinRef, f.Ref, f.Topic
+	delay := s.cfg.JoinErrorBackoff
+	if reason == reasonRestarting {
+		delay = 0 // nothing is wrong with the client, and it has another region to go to
+	}
 	// Ends by itself; bounded by MaxChannels per socket; sends nothing once the socket has ended.
-	time.AfterFunc(s.cfg.JoinErrorBackoff, func() {
+	time.AfterFunc(delay, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.refusals--

@@ -19,10 +19,10 @@ const (
 	adoptTimeout = 5 * time.Second
 )
 
-// adopt writes events that other logs hold into the own log, and returns when it holds them all. A thousand
-// disk writes would take a node that returns as long as it was away; so many events share one. The log takes
-// such a batch as a whole or not at all, and an event that has just come by another road spoils it:
-// then they go one by one.
+// adopt writes events that other logs hold into the own log, and returns when it holds them all. A
+// thousand disk writes would take a node that returns as long as it was away; so many events share
+// one. The log takes such a batch as a whole or not at all, and an event that has just come by
+// another road spoils it: then they go one by one.
 func (o *ownLog) adopt(ctx context.Context, events []*Event, repaired prometheus.Counter) error {
 	o.adopting.Lock() // the repairs of two peers miss the same events: the second finds them known
 	defer o.adopting.Unlock()
@@ -87,7 +87,7 @@ func (o *ownLog) storeEach(ctx context.Context, events []*Event) (stored int, er
 	for _, ev := range events {
 		o.link.put(&write{
 			subject: eventSubject(o.cfg.Node, ev), data: AppendEvent(make([]byte, 0, encodedSize(ev)), ev), until: until,
-			done: func(a Ack) { acks <- a },
+			done: func(a Ack) { acks <- a }, wanted: func() bool { return true },
 		})
 	}
 	for range events {

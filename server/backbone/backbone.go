@@ -8,19 +8,21 @@
 //	Write(event) ┼─ link ─────> log of eu-2   (stored; live there)     every link: own connection, own
 //	             └─ link ─────> log of us-1   (stored; live there)     queue, own goroutine, own ack
 //
-// The copy that a log stores is also its live copy: one message does both. Urgent events
-// are subscribed to at every log and the first copy wins, so a cut between two regions is bridged by a
-// third. Whoever publishes counts the acks; package urgent calls an event held when logs of two regions have it.
+// The copy that a log stores is also its live copy: one message does both. Urgent events are
+// subscribed to at every log and the first copy wins, so a cut between two regions is bridged by a
+// third. Whoever publishes counts the acks; package urgent calls an event held when logs of two
+// regions have it.
 //
-// A log holds one event per subject and the subject contains the id, so a second copy is refused
-// by the log itself, for as long as the log reaches back. That makes every retry and every repair
+// A log holds one event per subject and the subject contains the id, so a second copy is refused by
+// the log itself, for as long as the log reaches back. That makes every retry and every repair
 // harmless, and the answer "there already" means: held.
 //
-// What a log has missed, because its node was dead, cut off or slow, repair brings: each node
-// reads the logs of all others from a cursor on disk, and copies into its own what is not there. An
-// event that was held anywhere is held everywhere in the end.
+// What a log has missed, because its node was dead, cut off or slow, repair brings: each node reads
+// the logs of all others from a cursor on disk, and copies into its own what is not there. An event
+// that was held anywhere is held everywhere in the end.
 //
-// Order is by hybrid logical clock (see HLC), not by the sequence numbers of the logs, which differ.
+// Order is by hybrid logical clock (see HLC), not by the sequence numbers of the logs, which
+// differ.
 package backbone
 
 import (
@@ -28,12 +30,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wedsync/wedsync/protocol"
@@ -41,23 +41,6 @@ import (
 
 // saveEvery is how often the repair cursors are written. What a kill loses is read again.
 const saveEvery = time.Second
-
-// aliveWithin is the silence of the own log after which the node is not ready.
-const aliveWithin = 3 * time.Second
-
-// Receiver is told of what arrives. Its methods are called from several goroutines at once, and must not
-// block: what waits behind them are live events.
-type Receiver interface {
-	// Live brings a copy that has just passed a log: within milliseconds, perhaps several times,
-	// perhaps of an old event. Returning false leaves it to Stored, which then follows at once.
-	Live(ev *Event) bool
-	// Stored brings each event that was appended to the own log since the node started, once.
-	Stored(ev *Event)
-	// Cast brings an event that is not stored.
-	Cast(ev *Event)
-	// Announced brings what another node gave to Announce.
-	Announced(data []byte)
-}
 
 // Backbone is one node's part of it.
 type Backbone struct {
@@ -170,8 +153,8 @@ func (b *Backbone) openPeer(life context.Context, l *link) {
 	b.goRun(func() { r.run(life) })
 }
 
-// connectPeer reports whether the link is to be served. Only urgent events are taken from the logs of others: a
-// normal event that the own log has missed can wait for repair.
+// connectPeer reports whether the link is to be served. Only urgent events are taken from the logs
+// of others: a normal event that the own log has missed can wait for repair.
 func (b *Backbone) connectPeer(life context.Context, l *link) bool {
 	key, err := laneKey(b.cfg.Secret, l.lane)
 	if err == nil {
@@ -186,7 +169,8 @@ func (b *Backbone) connectPeer(life context.Context, l *link) bool {
 	return err == nil
 }
 
-// Close stops everything and waits for it. What was acknowledged is on disk; copies under way are given up.
+// Close stops everything and waits for it. What was acknowledged is on disk; copies under way are
+// given up.
 func (b *Backbone) Close(ctx context.Context) error {
 	var err error
 	b.closing.Do(func() {
@@ -218,35 +202,15 @@ func (b *Backbone) Close(ctx context.Context) error {
 	return err
 }
 
-// Attach names the receiver; there is one. Events that came before are not told, but those that the
-// own log took in the last minutes are handed to recall first: they had been delivered already.
-func (b *Backbone) Attach(ctx context.Context, r Receiver, recall func(*Event)) error {
-	for _, lane := range lanes {
-		if err := b.own[lane].recall(ctx, recall); err != nil {
-			return err
-		}
-	}
-	b.receiver.Store(&r)
-	return nil
-}
-
-// Detach ends what Attach began.
-func (b *Backbone) Detach() { b.receiver.Store(nil) }
-
-func (b *Backbone) attached() Receiver {
-	if r := b.receiver.Load(); r != nil {
-		return *r
-	}
-	return nil
-}
-
-// Write sends the event to every log. It never blocks. Each is told of once, from any goroutine, at
-// the latest soon after until; done must not block. Copies leave in the order of the calls.
-func (b *Backbone) Write(ev *Event, until time.Time, done func(Ack)) {
+// Write sends the event to every log. It never blocks. Each log's outcome is told to done once, from
+// any goroutine, at the latest soon after until. As long as wanted says so, copies without an answer
+// are sent again; after that they are left to repair. Neither function may block. Copies leave in
+// the order of the calls.
+func (b *Backbone) Write(ev *Event, until time.Time, done func(Ack), wanted func() bool) {
 	data := AppendEvent(make([]byte, 0, encodedSize(ev)), ev)
 	for _, l := range b.links {
 		if l.lane == ev.Lane {
-			l.put(&write{subject: eventSubject(l.peer.Node, ev), data: data, until: until, done: done})
+			l.put(&write{subject: eventSubject(l.peer.Node, ev), data: data, until: until, done: done, wanted: wanted})
 		}
 	}
 }
@@ -257,7 +221,8 @@ func (b *Backbone) Cast(ev *Event) {
 	b.toPeers(ev.Lane, castSubject, data)
 }
 
-// Announce sends a small message to every other node, on the urgent lane, live only. It never blocks.
+// Announce sends a small message to every other node, on the urgent lane, live only. It never
+// blocks.
 func (b *Backbone) Announce(data []byte) { b.toPeers(protocol.Urgent, announceSubject, data) }
 
 func (b *Backbone) toPeers(lane protocol.Lane, subject string, data []byte) {
@@ -266,81 +231,6 @@ func (b *Backbone) toPeers(lane protocol.Lane, subject string, data []byte) {
 			l.cast(subject, data)
 		}
 	}
-}
-
-func (b *Backbone) onLive(msg *nats.Msg) {
-	ev := b.decode(msg)
-	if r := b.attached(); r != nil && ev != nil {
-		if !r.Live(ev) {
-			b.own[ev.Lane].kick()
-		}
-	}
-}
-
-func (b *Backbone) onCast(msg *nats.Msg) {
-	ev := b.decode(msg)
-	if r := b.attached(); r != nil && ev != nil {
-		r.Cast(ev)
-	}
-}
-
-func (b *Backbone) onAnnounce(msg *nats.Msg) {
-	if r := b.attached(); r != nil {
-		r.Announced(msg.Data)
-	}
-}
-
-func (b *Backbone) decode(msg *nats.Msg) *Event {
-	ev, err := Decode(msg.Data)
-	if err != nil {
-		b.m.malformed.Inc()
-		b.cfg.Logger.Warn("event of another node not understood", "subject", msg.Subject, "err", err)
-		return nil
-	}
-	return ev
-}
-
-// reached tells whether what a node publishes can come here directly.
-func (b *Backbone) reached(node string) bool {
-	for _, l := range b.links {
-		if l.peer.Node == node && l.up.Load() {
-			return true
-		}
-	}
-	return false
-}
-
-// Ready says why the node cannot take publications now, or nil: the own log answers, and a log of another region
-// is reached on both lanes, if there is another region.
-func (b *Backbone) Ready() error {
-	for _, lane := range lanes {
-		if !b.own[lane].alive(aliveWithin) {
-			return fmt.Errorf("the own log does not answer on the %v lane; look at its disk", lane)
-		}
-		other := b.regions == 1
-		for _, l := range b.links {
-			other = other || l.lane == lane && l.peer.Region != b.cfg.Region && l.up.Load()
-		}
-		if !other {
-			return fmt.Errorf("no log of another region can be reached on the %v lane; look at the network and at the other regions", lane)
-		}
-	}
-	return nil
-}
-
-// CaughtUp tells whether repair has read the log of every peer that can be reached to the end that it had
-// when it was reached, and what is missing or unreachable.
-func (b *Backbone) CaughtUp() (bool, string) {
-	all := true
-	var why []string
-	for _, r := range b.repairs {
-		ok, text := r.status()
-		all = all && ok
-		if text != "" {
-			why = append(why, text)
-		}
-	}
-	return all, strings.Join(why, "; ")
 }
 
 func (b *Backbone) saveCursors(ctx context.Context) {

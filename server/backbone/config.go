@@ -35,7 +35,7 @@ type Config struct {
 
 	MaxBytes   int64         // of a lane in the log, 1 GiB; the oldest tenth goes when it is nearly full
 	MaxAge     time.Duration // of an event in the log, 72h
-	QueueLen   int           // copies under way to one log and lane, 4096; beyond that they are left to repair
+	QueueLen   int           // copies under way to one log and lane, 1024; beyond that they are left to repair
 	Grace      time.Duration // how long repair waits for a copy that may still be under way, 300ms
 	Poll       time.Duration // pause between two looks at a log that has nothing new, 250ms
 	Logger     *slog.Logger
@@ -88,7 +88,7 @@ func (c *Config) Validate() error {
 func (c Config) withDefaults() Config {
 	c.MaxBytes = orDefault(c.MaxBytes, 1<<30)
 	c.MaxAge = orDefault(c.MaxAge, 72*time.Hour)
-	c.QueueLen = orDefault(c.QueueLen, 4096)
+	c.QueueLen = orDefault(c.QueueLen, 1024)
 	c.Grace = orDefault(c.Grace, 300*time.Millisecond)
 	c.Poll = orDefault(c.Poll, 250*time.Millisecond)
 	if c.Logger == nil {

@@ -78,7 +78,7 @@ func startLogServer(ctx context.Context, cfg *Config) (*logServer, error) {
 		JetStreamMaxStore: int64(len(lanes))*cfg.MaxBytes + 64<<20,
 		MaxPayload:        maxMessage,
 		MaxPending:        64 << 20,
-		PingInterval:      time.Second, MaxPingsOut: 2,
+		PingInterval:      2 * time.Second, MaxPingsOut: 2,
 		// A peer that stops reading is dropped within this time, and never slows a publisher down.
 		WriteDeadline: time.Second, NoFastProducerStall: true,
 	}

@@ -11,10 +11,11 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 )
 
-// How the own log is kept below its limit, and what is recalled when a node starts.
+// How the own log is kept below its limit, and how much of its end is recalled when a node starts.
 const (
 	trimEvery  = 10 * time.Second
 	recallSpan = 2 * time.Minute
+	recallMax  = 1 << 15 // events
 )
 
 // ownLog follows the end of the own log of a lane. Whatever is appended to it, by whom ever, is
@@ -35,12 +36,14 @@ type ownLog struct {
 	mu          sync.Mutex // guards the following, and the order of reading
 	reader      *reader
 	incarnation time.Time
-	seq         uint64 // read up to here
+	seq         uint64   // read up to here
+	early       []*Event // what came before a receiver was attached, without payloads; bound: recallMax
+	recalled    bool     // there has been one: nothing is early any more
 
 	answered atomic.Int64 // when the log answered last, nanoseconds after base
 }
 
-// open starts at the present end of the log.
+// open starts at the present end of the log, after a look at the minutes before it.
 func (o *ownLog) open(ctx context.Context) error {
 	conn := o.link.get()
 	info, err := openStream(ctx, conn, o.cfg, o.lane)
@@ -54,8 +57,11 @@ func (o *ownLog) open(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.reader, o.incarnation, o.seq = r, info.Created, info.State.LastSeq
-	o.answered.Store(int64(time.Since(base)))
 	o.cursors.own(o.lane, place{o.incarnation, o.seq})
+	start := time.Now().Add(-recallSpan)
+	if err := o.read(ctx, query{Start: &start}); err != nil {
+		return fmt.Errorf("recalling the end of the own log: %w", err)
+	}
 	return nil
 }
 
@@ -96,25 +102,35 @@ func (o *ownLog) kick() {
 func (o *ownLog) follow(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	ctx, end := o.link.during(ctx)
+	defer end()
 	from := o.seq
+	if err := o.read(ctx, query{Seq: o.seq + 1}); err != nil {
+		return fmt.Errorf("following the own log: %w", err)
+	}
+	if o.seq != from {
+		o.cursors.own(o.lane, place{o.incarnation, o.seq})
+	}
+	return nil
+}
+
+// read tells everything from a place on. Called with the lock held.
+func (o *ownLog) read(ctx context.Context, q query) error {
 	for {
-		left, err := o.reader.batch(ctx, query{Seq: o.seq + 1}, func(r record) error {
+		left, err := o.reader.batch(ctx, q, func(r record) error {
 			o.seq = r.seq
 			o.tell(r)
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("following the own log: %w", err)
+			return err
 		}
+		o.answered.Store(int64(time.Since(base)))
 		if left == 0 {
-			break
+			return nil
 		}
+		q = query{Seq: o.seq + 1}
 	}
-	o.answered.Store(int64(time.Since(base)))
-	if o.seq != from {
-		o.cursors.own(o.lane, place{o.incarnation, o.seq})
-	}
-	return nil
 }
 
 func (o *ownLog) tell(r record) {
@@ -125,39 +141,25 @@ func (o *ownLog) tell(r record) {
 		return
 	}
 	o.known.add(key(ev))
-	if receiver := o.receiver(); receiver != nil {
+	receiver := o.receiver()
+	switch {
+	case receiver != nil:
 		receiver.Stored(ev)
+	case !o.recalled:
+		ev.Payload = nil
+		if len(o.early) >= recallMax {
+			o.early = append(o.early[:0], o.early[recallMax/2:]...)
+		}
+		o.early = append(o.early, ev)
 	}
 }
 
-// recall hands the last minutes of the log to a function, so that a node that has just started
-// knows what it had delivered before.
-func (o *ownLog) recall(ctx context.Context, each func(*Event)) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	start := time.Now().Add(-recallSpan)
-	q := query{Start: &start}
-	for {
-		var last uint64
-		left, err := o.reader.batch(ctx, q, func(r record) error {
-			last = r.seq
-			if last > o.seq {
-				return nil // will be told as new
-			}
-			if ev, err := Decode(r.data); err == nil {
-				o.known.add(key(ev))
-				each(ev)
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("recalling the end of the own log: %w", err)
-		}
-		if left == 0 || last >= o.seq {
-			return nil
-		}
-		q = query{Seq: last + 1}
+// recall hands out what was early, for the only time. Called with the lock held.
+func (o *ownLog) recall(each func(*Event)) {
+	for _, ev := range o.early {
+		each(ev)
 	}
+	o.early, o.recalled = nil, true
 }
 
 // alive tells whether the log has answered lately.
@@ -166,7 +168,8 @@ func (o *ownLog) alive(within time.Duration) bool {
 }
 
 // trim removes the oldest tenth when the log is nearly full. The log itself would refuse what is
-// new instead, because it may not replace an id; for a wedding the newest events are the ones that count.
+// new instead, because it may not replace an id; for a wedding the newest events are the ones that
+// count.
 func (o *ownLog) trim(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, trimEvery)
 	defer cancel()

@@ -18,7 +18,7 @@ import (
 const (
 	batchLen     = 512
 	batchBytes   = 256 << 10
-	batchTimeout = 3 * time.Second // without a message
+	batchTimeout = 10 * time.Second // without a message; a log answers after the writes that it has queued
 )
 
 // reader reads a log in batches, by asking for "the next n from here". Unlike a consumer that is
@@ -60,8 +60,8 @@ func newReader(conn *nats.Conn, lane protocol.Lane) (*reader, error) {
 // close ends the subscription; on a closed connection there is nothing to end.
 func (r *reader) close() { _ = r.sub.Unsubscribe() }
 
-// batch reads the next messages in the order of the log, hands each to a function, and returns how many
-// are left behind the last one. A sequence number of 0 means the beginning.
+// batch reads the next messages in the order of the log, hands each to a function, and returns how
+// many are left behind the last one. A sequence number of 0 means the beginning.
 func (r *reader) batch(ctx context.Context, q query, each func(record) error) (left uint64, err error) {
 	q.Batch, q.MaxBytes = batchLen, batchBytes
 	if q.Start == nil {

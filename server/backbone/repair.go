@@ -88,6 +88,8 @@ func (r *repair) kick() {
 
 // session works on one connection, as long as it lasts.
 func (r *repair) session(ctx context.Context, conn *nats.Conn, epoch uint64) error {
+	ctx, end := r.peer.during(ctx)
+	defer end()
 	ask, cancel := context.WithTimeout(ctx, batchTimeout)
 	info, err := streamInfo(ask, conn, r.own.lane)
 	cancel()
@@ -109,7 +111,7 @@ func (r *repair) session(ctx context.Context, conn *nats.Conn, epoch uint64) err
 		return err
 	}
 	defer reader.close()
-	for ctx.Err() == nil && r.peer.up.Load() && r.peer.epoch.Load() == epoch {
+	for ctx.Err() == nil && r.peer.epoch.Load() == epoch {
 		var batch []*Event
 		last := at.Seq
 		left, err := reader.batch(ctx, query{Seq: at.Seq + 1}, func(rec record) error {
@@ -143,8 +145,8 @@ func (r *repair) session(ctx context.Context, conn *nats.Conn, epoch uint64) err
 	return nil
 }
 
-// copyMissing brings into the own log those of the events that it still does not have after the grace: most
-// are only on their way, sent here by their publisher as they were there.
+// copyMissing brings into the own log those of the events that it still does not have after the
+// grace: most are only on their way, sent here by their publisher as they were there.
 func (r *repair) copyMissing(ctx context.Context, batch []*Event) error {
 	missing, err := r.missing(ctx, batch)
 	if err != nil {
@@ -165,9 +167,9 @@ func (r *repair) copyMissing(ctx context.Context, batch []*Event) error {
 	return r.own.adopt(ctx, missing, r.peer.m.repaired)
 }
 
-// missing returns those of the events that the own log lacks and should have. Events close to the end of
-// their life are left out: they would start a new one here, and return from here to logs that
-// have forgotten them.
+// missing returns those of the events that the own log lacks and should have. Events close to the
+// end of their life are left out: they would start a new one here, and return from here to logs
+// that have forgotten them.
 func (r *repair) missing(ctx context.Context, events []*Event) ([]*Event, error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -185,8 +187,8 @@ func (r *repair) missing(ctx context.Context, events []*Event) ([]*Event, error)
 	return missing, nil
 }
 
-// grace is how long to wait for the slowest of the events. Nothing is on its way from a node that cannot be
-// reached, nor after a time many times the grace.
+// grace is how long to wait for the slowest of the events. Nothing is on its way from a node that
+// cannot be reached, nor after a time many times the grace.
 func (r *repair) grace(batch []*Event, now time.Time) time.Duration {
 	for _, ev := range batch {
 		if now.Sub(ev.HLC.Time()) < 10*r.cfg.Grace && r.reached(ev.Origin) {

@@ -61,7 +61,8 @@ func roomFilter(node string, lane protocol.Lane, room string) string {
 }
 
 // writeToken writes any text as one subject token: letters, digits and _ : / - stand for
-// themselves, every other byte is =XX, the empty text is a lone =. Different texts give different tokens.
+// themselves, every other byte is =XX, the empty text is a lone =. Different texts give different
+// tokens.
 func writeToken(b *strings.Builder, s string) {
 	const hex = "0123456789ABCDEF"
 	if s == "" {

@@ -64,7 +64,8 @@ func BenchmarkPaced(b *testing.B) {
 	b.ReportMetric(100*used.Seconds()/b.Elapsed().Seconds()/3, "cpu-%/node")
 }
 
-// BenchmarkIdle reports the CPU of a node with two peers and nothing to do; an iteration is a second.
+// BenchmarkIdle reports the CPU of a node with two peers and nothing to do; an iteration is a
+// second.
 func BenchmarkIdle(b *testing.B) {
 	cluster(b, 3, 3)
 	before := cpu(b)
@@ -75,7 +76,8 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(100*(cpu(b)-before).Seconds()/b.Elapsed().Seconds()/3, "cpu-%/node")
 }
 
-// BenchmarkCatchUp reports how long a node that has missed b.N events takes to hold them all. Try -benchtime=30000x.
+// BenchmarkCatchUp reports how long a node that has missed b.N events takes to hold them all. Try
+// -benchtime=30000x.
 func BenchmarkCatchUp(b *testing.B) {
 	nodes := cluster(b, 3, 3)
 	nodes[2].stop()

@@ -80,7 +80,8 @@ func (in *inbox) total() int {
 	return len(in.order)
 }
 
-// addresses reserves free ports; a port may be lost between here and its use, but not on a quiet loopback.
+// addresses reserves free ports; a port may be lost between here and its use, but not on a quiet
+// loopback.
 func addresses(t testing.TB, n int) []string {
 	t.Helper()
 	var addrs []string
@@ -136,7 +137,7 @@ func testLogger(t testing.TB, node string) *slog.Logger {
 
 func (n *node) start() {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	b, err := backbone.Start(ctx, n.cfg)
 	if err != nil {
@@ -157,7 +158,7 @@ func (n *node) stop() {
 	if n.l == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := errors.Join(n.l.Close(ctx), n.b.Close(ctx)); err != nil {
 		n.t.Errorf("closing %s: %v", n.cfg.Node, err)
@@ -183,7 +184,7 @@ func (n *node) ready() {
 func (n *node) log(lane protocol.Lane) map[string]int {
 	n.t.Helper()
 	ids := map[string]int{}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := n.b.Log(ctx, lane, func(s backbone.Stored) error { ids[s.ID]++; return nil }); err != nil {
 		n.t.Fatal(err)
@@ -194,7 +195,7 @@ func (n *node) log(lane protocol.Lane) map[string]int {
 func eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}

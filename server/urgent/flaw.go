@@ -9,9 +9,9 @@ import (
 // earlyBy is how long before the writes the flawed ok is given.
 const earlyBy = time.Second
 
-// ackEarly is the flaw of Config.AckEarly: it claims two regions at once, sends the live copies, and
-// begins to write a second later. A region killed in between takes acknowledged events with it. Called with the
-// shard locked.
+// ackEarly is the flaw of Config.AckEarly: it claims two regions at once, sends the live copies,
+// and begins to write a second later. A region killed in between takes acknowledged events with it.
+// Called with the shard locked.
 func (l *Lane) ackEarly(ev *backbone.Event, h *hold) {
 	h.ack(backbone.Ack{Region: l.b.Region()})
 	h.ack(backbone.Ack{Region: l.b.OtherRegion()})
@@ -28,7 +28,7 @@ func (l *Lane) ackEarly(ev *backbone.Event, h *hold) {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			l.b.Write(ev, time.Now().Add(l.cfg.Deadline), func(backbone.Ack) {})
+			l.b.Write(ev, time.Now().Add(l.cfg.Deadline), func(backbone.Ack) {}, h.wanted)
 		case <-l.stop: // a node that stops would have written nothing either
 		}
 	}()

@@ -10,8 +10,8 @@ import (
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
-// hold counts the regions that have acknowledged one event. Whoever publishes the id joins the same hold, so
-// acknowledgements of an earlier attempt are not lost on a later one.
+// hold counts the regions that have acknowledged one event. Whoever publishes the id joins the same
+// hold, so acknowledgements of an earlier attempt are not lost on a later one.
 type hold struct {
 	need int
 	done chan struct{} // closed when need regions hold the event
@@ -24,8 +24,9 @@ type hold struct {
 
 func newHold(need int) *hold { return &hold{need: need, done: make(chan struct{})} }
 
-// begin reports whether the copies are to be written (again): not after the hold succeeded, nor in the first half of
-// an attempt that is under way. In its second half one that joins would wait longer than the attempt lasts.
+// begin reports whether the copies are to be written (again): not after the hold succeeded, nor in
+// the first half of an attempt that is under way. In its second half one that joins would wait
+// longer than the attempt lasts.
 func (h *hold) begin(now time.Time, deadline time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,17 +52,33 @@ func (h *hold) ack(a backbone.Ack) {
 	}
 }
 
+// wanted reports whether acknowledgements still matter.
+func (h *hold) wanted() bool {
+	select {
+	case <-h.done:
+		return false
+	default:
+		return true
+	}
+}
+
 // wait returns when the event is held, or the deadline or the context has ended.
 func (h *hold) wait(ctx context.Context, deadline time.Duration) (Held, error) {
 	timer := time.NewTimer(deadline)
 	defer timer.Stop()
+	var ended error
 	select {
 	case <-h.done:
-		return Held{Regions: h.regions}, nil // not written to any more
 	case <-timer.C:
-		return Held{}, h.failure(ErrNotHeld)
+		ended = ErrNotHeld
 	case <-ctx.Done():
-		return Held{}, h.failure(fmt.Errorf("%w (%w)", ErrNotHeld, context.Cause(ctx)))
+		ended = fmt.Errorf("%w (%w)", ErrNotHeld, context.Cause(ctx))
+	}
+	select {
+	case <-h.done: // perhaps in the same moment
+		return Held{Regions: h.regions}, nil // not written to any more
+	default:
+		return Held{}, h.failure(ended)
 	}
 }
 

@@ -53,8 +53,8 @@ func fatal(err error) {
 	os.Exit(1)
 }
 
-// TestAllKilledAtOnceLosesNothing kills three node processes under load, starts them again on what they
-// have on disk, and looks for every id that had been acknowledged.
+// TestAllKilledAtOnceLosesNothing kills three node processes under load, starts them again on what
+// they have on disk, and looks for every id that had been acknowledged.
 func TestAllKilledAtOnceLosesNothing(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package urgent makes two promises about an event of a room: everyone who is connected gets it at once, and
-// once the publisher has its ok, the loss of a whole region cannot lose it.
+// Package urgent makes two promises about an event of a room: everyone who is connected gets it at
+// once, and once the publisher has its ok, the loss of a whole region cannot lose it.
 //
 // The two are kept apart, so that neither waits for the other:
 //
@@ -7,12 +7,13 @@
 //	         └─ ok when logs of two regions have acknowledged their copy (the hold)
 //
 // No order of nodes is involved: any two regions will do, so a region that has just died delays
-// nothing. If two regions do not answer within the deadline the outcome is unknown (ErrNotHeld), and the client
-// publishes the same id again, here or elsewhere: the second time the event is held, not delivered again.
+// nothing. If two regions do not answer within the deadline the outcome is unknown (ErrNotHeld),
+// and the client publishes the same id again, here or elsewhere: the second time the event is held,
+// not delivered again.
 //
-// An event reaches a node several times: by its own log, by the logs of other regions, by repair. The
-// first copy wins (see seen.go). Recent events stay in memory per room (see ring.go), older ones
-// are read from the stored log; Since hides which.
+// An event reaches a node several times: by its own log, by the logs of other regions, by repair.
+// The first copy wins (see seen.go). Recent events stay in memory per room (see ring.go), older
+// ones are read from the stored log; Since hides which.
 package urgent
 
 import (
@@ -48,8 +49,8 @@ type Config struct {
 	Deadline  time.Duration // of a hold, 2s
 	// ReplayedAfter is the age from which an event is marked as replayed when it comes, 3s.
 	ReplayedAfter time.Duration
-	// AckEarly is a flaw, for showing that the checker finds it: ok is given at once, in the name of two regions,
-	// and the event is written to the logs a second later.
+	// AckEarly is a flaw, for showing that the checker finds it: ok is given at once, in the name
+	// of two regions, and the event is written to the logs a second later.
 	AckEarly   bool
 	Registerer prometheus.Registerer // nil: the one of the backbone
 }
@@ -116,21 +117,15 @@ func New(cfg Config) (*Lane, error) {
 	for i := range l.shards {
 		l.shards[i].init(start, l.b.Clock())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := l.b.Attach(ctx, receiver{l}, l.recall); err != nil {
-		return nil, fmt.Errorf("attaching to the backbone: %w", err)
-	}
+	l.b.Attach(receiver{l}, l.recall)
 	if cfg.AckEarly {
 		l.b.Logger().Warn("FLAW ack-early: ok is given before any log holds the event; for testing the checker only")
 	}
 	return l, nil
 }
 
-// startTimeout bounds the recall of the own log.
-const startTimeout = 30 * time.Second
-
-// Close stops delivering. Publications still waiting get their error when their context or deadline ends.
+// Close stops delivering. Publications still waiting get their error when their context or deadline
+// ends.
 func (l *Lane) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.closed {
@@ -152,9 +147,10 @@ func (l *Lane) Close(ctx context.Context) error {
 	}
 }
 
-// Publish delivers the event to the members here before it returns, sends it to every log, and returns when
-// logs of two regions hold it. It fills in HLC, Origin and, if empty, ID; the event belongs to the lane then.
-// An id that was published before, here or on another node, is held again and not delivered again.
+// Publish delivers the event to the members here before it returns, sends it to every log, and
+// returns when logs of two regions hold it. It fills in HLC, Origin and, if empty, ID; the event
+// belongs to the lane then. An id that was published before, here or on another node, is held again
+// and not delivered again.
 func (l *Lane) Publish(ctx context.Context, ev *backbone.Event) (Held, error) {
 	if ev.ID == "" {
 		ev.ID = uuid.NewString()
@@ -172,8 +168,8 @@ func (l *Lane) Publish(ctx context.Context, ev *backbone.Event) (Held, error) {
 	return held, err
 }
 
-// Cast delivers the event to the members here before it returns, and sends it to the other nodes. Nothing holds it,
-// and where it does not get through it is not repeated.
+// Cast delivers the event to the members here before it returns, and sends it to the other nodes.
+// Nothing holds it, and where it does not get through it is not repeated.
 func (l *Lane) Cast(ctx context.Context, ev *backbone.Event) error {
 	if err := ev.Validate(); err != nil {
 		return fmt.Errorf("event refused: %w", err)
@@ -207,8 +203,14 @@ func (l *Lane) deliver(ev *backbone.Event) {
 
 // recall takes what the own log held before this start.
 func (l *Lane) recall(ev *backbone.Event) {
-	l.b.Clock().Observe(ev.HLC)
+	l.observe(ev)
 	l.shard(ev.Room).recall(ev)
+}
+
+func (l *Lane) observe(ev *backbone.Event) {
+	if !l.b.Clock().Observe(ev.HLC) {
+		l.m.ahead.Inc()
+	}
 }
 
 // receiver is the side of the lane that the backbone sees.
@@ -218,13 +220,13 @@ func (r receiver) Live(ev *backbone.Event) bool { return r.l.arrive(ev, false) }
 func (r receiver) Stored(ev *backbone.Event)    { r.l.arrive(ev, true) }
 func (r receiver) Announced(data []byte)        { r.l.announced(data) }
 func (r receiver) Cast(ev *backbone.Event) {
-	r.l.b.Clock().Observe(ev.HLC)
+	r.l.observe(ev)
 	r.l.shard(ev.Room).arriveCast(r.l, ev)
 }
 
 func (l *Lane) arrive(ev *backbone.Event, stored bool) bool {
 	// The clock first: what is remembered as seen relies on it (see seen).
-	l.b.Clock().Observe(ev.HLC)
+	l.observe(ev)
 	return l.shard(ev.Room).arrive(l, ev, stored)
 }
 

@@ -26,6 +26,7 @@ type metrics struct {
 	repeated  prometheus.Counter
 	since     *prometheus.CounterVec
 	receipts  *prometheus.CounterVec
+	ahead     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -42,8 +43,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Reads of the history of a room, by where it was found."}, []string{"source"}),
 		receipts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "wedsync_receipts_total",
 			Help: "Receipts of recipients here (sent) and on other nodes (received)."}, []string{"direction"}),
+		ahead: prometheus.NewCounter(prometheus.CounterOpts{Name: "wedsync_events_from_the_future_total",
+			Help: "Events stamped more than a minute ahead of this node's wall clock; set the clocks."}),
 	}
-	for _, c := range []prometheus.Collector{m.holdTime, m.holds, m.repeated, m.since, m.receipts, delivered} {
+	for _, c := range []prometheus.Collector{m.holdTime, m.holds, m.repeated, m.since, m.receipts, m.ahead, delivered} {
 		if err := r.Register(c); err != nil {
 			if already := (prometheus.AlreadyRegisteredError{}); errors.As(err, &already) {
 				return nil, fmt.Errorf("registering metrics: %w; give each lane its own registry", err)

@@ -13,8 +13,8 @@ type Receipt struct {
 	Region string `json:"region"` // where the recipient was connected
 }
 
-// Confirm tells every node, this one first, that a recipient of this node has the event. It does not wait; a node
-// that cannot be reached now does not learn of it.
+// Confirm tells every node, this one first, that a recipient of this node has the event. It does
+// not wait; a node that cannot be reached now does not learn of it.
 func (l *Lane) Confirm(_ context.Context, r Receipt) {
 	if r.Region == "" {
 		r.Region = l.b.Region()

@@ -91,11 +91,46 @@ func (r *rings) since(name string, from backbone.HLC) ([]*backbone.Event, bool) 
 	if from <= room.low {
 		return nil, false
 	}
-	at, _ := slices.BinarySearchFunc(room.events, from, func(ev *backbone.Event, from backbone.HLC) int {
-		if ev.HLC < from {
-			return -1
-		}
-		return 1
-	})
+	at, _ := slices.BinarySearchFunc(room.events, from, compareHLC)
 	return slices.Clone(room.events[at:]), true
+}
+
+// recent returns what the ring has from a clock value on, complete or not.
+func (r *rings) recent(name string, from backbone.HLC) []*backbone.Event {
+	room := r.rooms[name]
+	if room == nil {
+		return nil
+	}
+	at, _ := slices.BinarySearchFunc(room.events, from, compareHLC)
+	return slices.Clone(room.events[at:])
+}
+
+// compareHLC finds the first event of a clock value: it never says that one is equal, since several may be.
+func compareHLC(ev *backbone.Event, from backbone.HLC) int {
+	if ev.HLC < from {
+		return -1
+	}
+	return 1
+}
+
+// learn takes what the log holds of a room from a clock value on, so that the next who asks need not read
+// the disk: when a node returns, every supplier of a wedding asks at once. If it is more than a ring
+// holds, the ring forgets the oldest again, and says so.
+func (r *rings) learn(name string, from backbone.HLC, events []*backbone.Event, now time.Time) {
+	room := r.rooms[name]
+	if room == nil {
+		room = &ring{low: r.low}
+		r.rooms[name] = room
+	}
+	room.low = min(room.low, max(from, 1)-1)
+	room.last = now
+	have := make(map[string]bool, len(room.events))
+	for _, ev := range room.events {
+		have[ev.ID] = true
+	}
+	for _, ev := range events {
+		if !have[ev.ID] {
+			room.add(ev, now)
+		}
+	}
 }

@@ -9,13 +9,14 @@ import (
 // seenFor is how long an id is remembered at least; at most it is twice as long.
 const seenFor = 5 * time.Minute
 
-// seen remembers which events this node has delivered, in two generations. What is older than the older
-// generation cannot be judged from memory; horizon says from when on it can: every event
-// with a clock value of at least horizon that was ever delivered here is remembered. (An event delivered
+// seen remembers which events this node has delivered, in two generations. What is older than the
+// older generation cannot be judged from memory; horizon says from when on it can: every event with
+// a clock value of at least horizon that was ever delivered here is remembered. (An event delivered
 // before the generation began had moved this node's clock past its own value by then.)
 //
-// An event below the horizon is either long delivered, or comes late by repair. The own log knows which: it takes
-// each id once. So such an event is delivered when, and only when, the own log has just stored it.
+// An event below the horizon is either long delivered, or comes late by repair. The own log knows
+// which: it takes each id once. So such an event is delivered when, and only when, the own log has
+// just stored it.
 type seen struct {
 	now, old map[seenKey]*entry
 	born     time.Time // of now
@@ -26,8 +27,8 @@ type seen struct {
 
 type seenKey struct{ room, id string }
 
-// entry is what is kept of a delivered event: its first stamp, which later copies of the id must carry too,
-// and the hold if it was published here.
+// entry is what is kept of a delivered event: its first stamp, which later copies of the id must
+// carry too, and the hold if it was published here.
 type entry struct {
 	hlc    backbone.HLC
 	origin string

@@ -8,10 +8,13 @@ import (
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
-// shard is a part of the rooms. Its lock is held while an event is judged, kept and delivered, and while its copies
-// are queued: so the events of a room reach members and logs in one order, and a second copy that comes
-// by another road can never overtake the first between being judged and being delivered.
+// shard is a part of the rooms. Its lock is held while an event is judged, kept and delivered, and
+// while its copies are queued: so the events of a room reach members and logs in one order, and a
+// second copy that comes by another road can never overtake the first between being judged and
+// being delivered.
 type shard struct {
+	loading sync.Mutex // held while a room's history is read from the disk; taken before mu
+
 	mu    sync.Mutex // guards the following
 	seen  seen
 	rings rings
@@ -50,7 +53,7 @@ func (s *shard) publish(l *Lane, ev *backbone.Event, now time.Time) *hold {
 		if l.cfg.AckEarly {
 			l.ackEarly(ev, e.hold)
 		} else {
-			l.b.Write(ev, now.Add(l.cfg.Deadline), e.hold.ack)
+			l.b.Write(ev, now.Add(l.cfg.Deadline), e.hold.ack, e.hold.wanted)
 		}
 	}
 	return e.hold
@@ -82,8 +85,8 @@ func (s *shard) deliverCast(l *Lane, ev *backbone.Event) bool {
 	return true
 }
 
-// arrive takes a copy of another node's event, or of one of our own that comes back, and delivers the first.
-// It returns false if memory does not reach back far enough to tell; a stored copy is
+// arrive takes a copy of another node's event, or of one of our own that comes back, and delivers
+// the first. It returns false if memory does not reach back far enough to tell; a stored copy is
 // the only one of its id, so it needs no memory.
 func (s *shard) arrive(l *Lane, ev *backbone.Event, stored bool) bool {
 	s.mu.Lock()

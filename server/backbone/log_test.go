@@ -1,0 +1,170 @@
+package backbone
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wedsync/wedsync/protocol"
+)
+
+func TestLogTakesAnIDOnce(t *testing.T) {
+	b := start(t, testConfig(t, "n1"))
+	ev := &Event{ID: "x", Room: "w"}
+	if a := store(t, b, ev)[0]; a.Err != nil || a.Before || a.Region != "r-n1" {
+		t.Errorf("first: %+v", a)
+	}
+	for range 2 {
+		if a := store(t, b, ev)[0]; a.Err != nil || !a.Before {
+			t.Errorf("again: %+v, want held before", a)
+		}
+	}
+	if ids := logIDs(t, b, protocol.Normal); fmt.Sprint(ids) != "[x]" {
+		t.Errorf("log: %v", ids)
+	}
+	if ids := logIDs(t, b, protocol.Urgent); len(ids) != 0 {
+		t.Errorf("the other lane: %v", ids)
+	}
+}
+
+func TestLogIsReadInBatchesToItsEnd(t *testing.T) {
+	cfg := testConfig(t, "n1")
+	cfg.QueueLen = 5000
+	b := start(t, cfg)
+	var events []*Event
+	for i := range 2*batchLen + 10 {
+		events = append(events, &Event{ID: fmt.Sprint(i), Room: fmt.Sprintf("w%d", i%2), Lane: protocol.Urgent})
+	}
+	big := &Event{ID: "big", Room: "w1", Lane: protocol.Urgent, Payload: make([]byte, 2*batchBytes)}
+	store(t, b, append(events, big)...)
+	if got := len(logIDs(t, b, protocol.Urgent)); got != len(events)+1 {
+		t.Errorf("read %d of %d", got, len(events)+1)
+	}
+	room, err := b.Since(t.Context(), "w1", 0, 0)
+	if err != nil || len(room) != len(events)/2+1 {
+		t.Errorf("room: %d, %v", len(room), err)
+	}
+	room, err = b.Since(t.Context(), "w0", events[10].HLC, 3)
+	if err != nil || len(room) != 3 || room[0].ID != "10" || room[2].ID != "14" {
+		t.Errorf("room from a clock value on: %v, %v", room, err)
+	}
+	wrong := errors.New("enough")
+	if err := b.Log(t.Context(), protocol.Urgent, func(Stored) error { return wrong }); !errors.Is(err, wrong) {
+		t.Errorf("the caller's error: %v", err)
+	}
+}
+
+func TestFullLogLosesItsOldest(t *testing.T) {
+	cfg := testConfig(t, "n1")
+	cfg.MaxBytes = 256 << 10
+	b := start(t, cfg)
+	var events []*Event
+	for i := range 250 {
+		events = append(events, &Event{ID: fmt.Sprint(i), Room: "w", Payload: make([]byte, 1024)})
+	}
+	full := 0
+	for _, a := range store(t, b, events...) {
+		if errors.Is(a.Err, errLogFull) {
+			full++
+		} else if a.Err != nil {
+			t.Error(a.Err)
+		}
+	}
+	if full == 0 {
+		t.Fatal("the log did not fill up: the test does not test")
+	}
+	if err := b.own[protocol.Normal].trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := store(t, b, &Event{ID: "new", Room: "w"})[0]; a.Err != nil {
+		t.Errorf("after the trim: %v", a.Err)
+	}
+	if ids := logIDs(t, b, protocol.Normal); ids[0] == "0" || ids[len(ids)-1] != "new" {
+		t.Errorf("log begins with %s, ends with %s", ids[0], ids[len(ids)-1])
+	}
+}
+
+func TestBatchSpoiledByOneEventIsStoredAnyway(t *testing.T) {
+	b := start(t, testConfig(t, "n1"))
+	o := b.own[protocol.Urgent]
+	var events []*Event
+	for i := range 20 {
+		events = append(events, &Event{ID: fmt.Sprint(i), Room: "w", Lane: protocol.Urgent, HLC: b.Clock().Now()})
+	}
+	store(t, b, events[7])
+	o.known = newKnown() // as if it had come a moment ago
+	if _, err := o.storeBatch(t.Context(), events); !errors.Is(err, errNotAtomic) {
+		t.Fatalf("the log took a batch with an id that it has: %v", err)
+	}
+	count := prometheus.NewCounter(prometheus.CounterOpts{Name: "n"})
+	if err := o.adopt(t.Context(), events, count); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(logIDs(t, b, protocol.Urgent)); got != 20 {
+		t.Errorf("log holds %d of 20", got)
+	}
+	if err := o.adopt(t.Context(), append(events, &Event{ID: "a", Room: "w", Lane: protocol.Urgent}, &Event{ID: "b", Room: "w", Lane: protocol.Urgent}), count); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(logIDs(t, b, protocol.Urgent)); got != 22 {
+		t.Errorf("log holds %d of 22", got)
+	}
+}
+
+func TestAnswersOfALog(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data string
+		want verdict
+		err  string
+	}{
+		"stored":          {`{"stream":"EVT_U","seq":5}`, ackStored, ""},
+		"there already":   {`{"error":{"code":503,"err_code":10077,"description":"maximum messages per subject exceeded"},"stream":"EVT_U","seq":0}`, ackHadIt, ""},
+		"full":            {`{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"EVT_U","seq":0}`, ackRefused, "full"},
+		"another error":   {`{"error":{"code":500,"description":"disk on fire"}}`, ackRefused, "disk on fire"},
+		"not open yet":    {``, ackNotOpen, ""},
+		"nonsense":        {`<html>`, ackRefused, "reading"},
+		"nothing therein": {`{}`, ackRefused, "sequence"},
+	} {
+		got, err := readAck([]byte(tc.data))
+		if got != tc.want || (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+			t.Errorf("%s: got %v, %v", name, got, err)
+		}
+	}
+}
+
+func TestRepairLeavesTheDyingAlone(t *testing.T) {
+	b := start(t, testConfig(t, "n1"))
+	r := &repair{cfg: &b.cfg, own: b.own[protocol.Normal]}
+	now := time.Now()
+	events := []*Event{
+		{ID: "young", Room: "w", HLC: At(now)},
+		{ID: "old", Room: "w", HLC: At(now.Add(-b.cfg.MaxAge + 3*time.Hour))},
+		{ID: "dying", Room: "w", HLC: At(now.Add(-b.cfg.MaxAge + time.Minute))},
+	}
+	missing, err := r.missing(t.Context(), events)
+	if err != nil || len(missing) != 2 || missing[1].ID != "old" {
+		t.Errorf("got %v, %v", missing, err)
+	}
+}
+
+func TestGraceIsForWhatMayStillCome(t *testing.T) {
+	cfg := Config{Grace: 300 * time.Millisecond}
+	r := &repair{cfg: &cfg, reached: func(node string) bool { return node == "near" }}
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		ev   Event
+		want time.Duration
+	}{
+		"fresh, its origin is reached":     {Event{Origin: "near", HLC: At(now)}, cfg.Grace},
+		"fresh, its origin is not reached": {Event{Origin: "far", HLC: At(now)}, 0},
+		"long past":                        {Event{Origin: "near", HLC: At(now.Add(-time.Minute))}, 0},
+	} {
+		if got := r.grace([]*Event{&tc.ev}, now); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
