@@ -53,7 +53,7 @@ func config(t *testing.T, kind wan.Kind, how string) Config {
 	self, err := os.Executable()
 	must(t, err)
 	return Config{Network: network, Profile: profile(), Dir: t.TempDir(), ServerBinary: self, JWTSecret: "0123456789abcdef",
-		ClusterSecret: "s", Env: []string{serverVar + "=" + how}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		ClusterSecret: "s", Env: []string{serverVar + "=" + how, "GORACE=atexit_sleep_ms=0"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 }
 
 func start(t *testing.T, cfg Config) *Cluster {

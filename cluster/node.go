@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -199,21 +200,22 @@ func (n *Node) process() *process {
 	return n.proc
 }
 
-// Ready asks the node, from the venue, whether it is ready to serve.
+// Ready asks the node, from the venue, whether it is ready to serve. It speaks HTTP on a connection of its own: an
+// http.Transport would go on dialling a silent node after ctx has ended.
 func (n *Node) Ready(ctx context.Context) error {
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return n.cfg.Network.DialFrom(ctx, wan.Venue, n.http)
-		},
-	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.HTTP()+"/readyz", nil)
+	conn, err := n.cfg.Network.DialFrom(ctx, wan.Venue, n.http)
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	response, err := ask(conn, n.HTTP()+"/readyz")
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("/readyz: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -221,6 +223,18 @@ func (n *Node) Ready(ctx context.Context) error {
 		return fmt.Errorf("/readyz: %s: %s", response.Status, strings.TrimSpace(string(body)))
 	}
 	return nil
+}
+
+func ask(conn net.Conn, url string) (*http.Response, error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Close = true
+	if err := request.Write(conn); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(bufio.NewReader(conn), request)
 }
 
 // How often readiness is asked for, and how long one answer may take.

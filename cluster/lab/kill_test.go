@@ -67,7 +67,7 @@ type played struct {
 func startPlay(t *testing.T, choice Choice) *played {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), partVar+"="+string(choice))
+	cmd.Env = append(os.Environ(), partVar+"="+string(choice), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()

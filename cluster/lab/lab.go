@@ -149,9 +149,17 @@ func Enter(cfg Config) (*Lab, error) {
 // Network makes a network between the regions of a profile. Several may exist one after the other, not at once.
 func (l *Lab) Network(profile wan.Profile) (wan.Network, error) {
 	if l.Kind == wan.Proxy {
-		return wan.NewProxies(profile, l.logger)
+		proxies, err := wan.NewProxies(profile, l.logger)
+		if err != nil {
+			return nil, err // and no interface around a nil pointer
+		}
+		return proxies, nil
 	}
-	return newPacketNetwork(profile, l.tunDevice, l.logger)
+	network, err := newPacketNetwork(profile, l.tunDevice, l.logger)
+	if err != nil {
+		return nil, err
+	}
+	return network, nil
 }
 
 // listen opens listeners, all or none.
@@ -159,9 +167,7 @@ func listen(addrs []string) (listeners []net.Listener, err error) {
 	for _, addr := range addrs {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			for _, open := range listeners {
-				err = errors.Join(err, open.Close())
-			}
+			err = errors.Join(err, closeListeners(listeners))
 			return nil, fmt.Errorf("%w: another program may be using this port, or another cluster is up; choose others (--port-base)", err)
 		}
 		listeners = append(listeners, l)
@@ -169,10 +175,20 @@ func listen(addrs []string) (listeners []net.Listener, err error) {
 	return listeners, nil
 }
 
-// inherited are the listeners that the process outside has opened and handed on, from descriptor 3.
+func closeListeners(listeners []net.Listener) (err error) {
+	for _, l := range listeners {
+		err = errors.Join(err, l.Close())
+	}
+	return err
+}
+
+// firstListener is the descriptor of the first inherited listener; the one before is priorityFD.
+const firstListener = priorityFD + 1
+
+// inherited are the listeners that the process outside has opened and handed on.
 func inherited(n int) (listeners []net.Listener, err error) {
 	for i := range n {
-		f := os.NewFile(uintptr(3+i), "listener")
+		f := os.NewFile(uintptr(firstListener+i), "listener")
 		l, err := net.FileListener(f)
 		if err = errors.Join(err, f.Close()); err != nil {
 			return nil, fmt.Errorf("taking over listener %d from outside: %w", i, err)

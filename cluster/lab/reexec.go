@@ -57,6 +57,11 @@ func outside(cfg Config) error {
 	}
 	cmd := again(roleLab, os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	desk, theirs, err := newPriorityDesk()
+	if err != nil {
+		return errors.Join(err, closeListeners(listeners))
+	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
 	for _, l := range listeners {
 		f, err := l.(*net.TCPListener).File()
 		if err = errors.Join(err, l.Close()); err != nil {
@@ -65,7 +70,11 @@ func outside(cfg Config) error {
 		defer f.Close()
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	}
-	code, err := supervise(cmd)
+	code, err := supervise(cmd, func() {
+		theirs.Close()
+		desk.serve(cmd.Process.Pid)
+	})
+	desk.close()
 	if err != nil {
 		return fmt.Errorf("running the lab: %w", err)
 	}
@@ -76,8 +85,8 @@ func outside(cfg Config) error {
 var relayed = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
 
 // supervise runs a command to its end, passes signals on to it, and returns its exit code; 128 and the signal
-// if it was killed.
-func supervise(cmd *exec.Cmd) (int, error) {
+// if it was killed. It calls started once the command runs.
+func supervise(cmd *exec.Cmd, started func()) (int, error) {
 	// The kernel kills the lab when the thread that started it ends, so this one must last.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -87,6 +96,7 @@ func supervise(cmd *exec.Cmd) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
+	started()
 	ended := make(chan struct{})
 	relay := make(chan struct{})
 	go func() { // ends with the command

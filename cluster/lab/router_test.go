@@ -16,11 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/wedsync/wedsync/cluster/wan"
 )
 
-// packetNetwork is a network of real packets between the given regions, all as far apart as asked.
-func packetNetwork(t testing.TB, p wan.Profile) *wan.Router {
+// packets is a network of real packets between the given regions, all as far apart as asked.
+func packets(t testing.TB, p wan.Profile) *packetNetwork {
 	t.Helper()
 	needsLab(t)
 	r, err := newPacketNetwork(p, "/dev/net/tun", slog.Default())
@@ -30,7 +32,7 @@ func packetNetwork(t testing.TB, p wan.Profile) *wan.Router {
 }
 
 // udp opens a socket in a place, on an address of its own.
-func udp(t testing.TB, r *wan.Router, place string, addr string) (c *net.UDPConn) {
+func udp(t testing.TB, r *packetNetwork, place string, addr string) (c *net.UDPConn) {
 	t.Helper()
 	a, err := net.ResolveUDPAddr("udp4", addr)
 	must(t, err)
@@ -41,13 +43,13 @@ func udp(t testing.TB, r *wan.Router, place string, addr string) (c *net.UDPConn
 
 // flood sends n datagrams of 200 bytes from a place to another, evenly spaced, and returns how many arrived. Sender
 // and receiver are processes of their own, as those of a cluster are.
-func flood(t testing.TB, r *wan.Router, from, to string, n, perSecond int) (arrived int) {
+func flood(t testing.TB, r *packetNetwork, from, to string, n, perSecond int) (arrived int) {
 	t.Helper()
 	addr, err := r.Bind(to, 0, 9)
 	must(t, err)
 	start := func(place, part string) (*exec.Cmd, *bufio.Reader) {
 		cmd := exec.Command("/proc/self/exe", addr, strconv.Itoa(n), strconv.Itoa(perSecond))
-		cmd.Env = append(os.Environ(), partVar+"="+part)
+		cmd.Env = append(os.Environ(), partVar+"="+part, "GORACE=atexit_sleep_ms=0")
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		must(t, err)
@@ -118,7 +120,7 @@ func playSink(addr string) error {
 }
 
 func TestLossIsTheShareAskedFor(t *testing.T) {
-	r := packetNetwork(t, profile())
+	r := packets(t, profile())
 	const n, loss = 4000, 0.2
 	must(t, r.Impair("a", "b", wan.Impairment{Loss: loss}))
 	arrived := flood(t, r, "a", "b", n, 20000)
@@ -135,7 +137,7 @@ func TestLossIsTheShareAskedFor(t *testing.T) {
 func TestCutDropsWhatIsUnderWay(t *testing.T) {
 	p := profile()
 	p.RoundTrips[wan.Pair{A: "a", B: "b"}] = 400 * time.Millisecond
-	r := packetNetwork(t, p)
+	r := packets(t, p)
 	src, _ := r.Bind("a", 0, 9)
 	dst, _ := r.Bind("b", 0, 9)
 	out, in := udp(t, r, "a", src), udp(t, r, "b", dst)
@@ -153,7 +155,7 @@ func TestCutDropsWhatIsUnderWay(t *testing.T) {
 }
 
 func TestPacketsForNoPlaceAreCounted(t *testing.T) {
-	r := packetNetwork(t, profile())
+	r := packets(t, profile())
 	c := udp(t, r, "a", "10.77.1.1:9")
 	_, err := c.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(10, 77, 99, 1), Port: 9})
 	must(t, err)
@@ -165,7 +167,7 @@ func TestPacketsForNoPlaceAreCounted(t *testing.T) {
 }
 
 func TestEveryNodeHasItsOwnAddress(t *testing.T) {
-	r := packetNetwork(t, profile())
+	r := packets(t, profile())
 	for i := range 3 {
 		addr, err := r.Bind("b", i, 4000)
 		must(t, err)
@@ -195,7 +197,7 @@ func TestNetworksMayFollowEachOther(t *testing.T) {
 }
 
 func TestFactsTellTheTCPTimers(t *testing.T) {
-	facts := packetNetwork(t, profile()).Facts()
+	facts := packets(t, profile()).Facts()
 	for _, name := range []string{"mtu", "tcp_rto_min_us", "tcp_rto_max_ms"} {
 		if facts[name] == "" {
 			t.Errorf("%s is missing in %v", name, facts)
@@ -204,11 +206,40 @@ func TestFactsTellTheTCPTimers(t *testing.T) {
 	t.Log(facts)
 }
 
+func TestPriorityIsOfTheNetworkAndNotOfWhatItStarts(t *testing.T) {
+	needsLab(t)
+	r, err := newPacketNetwork(profile(), "/dev/net/tun", slog.Default())
+	must(t, err)
+	defer r.Close()
+	policy := func(pid int) uint32 {
+		a, err := unix.SchedGetAttr(pid, 0)
+		must(t, err)
+		return a.Policy
+	}
+	want := uint32(unix.SCHED_RR)
+	if r.Facts()["router_priority"] != "real-time" {
+		want = unix.SCHED_NORMAL // the user may not
+	}
+	if got := policy(os.Getpid()); got != want {
+		t.Errorf("with a network, the policy is %d, want %d", got, want)
+	}
+	cmd := exec.Command("sleep", "60")
+	must(t, r.Start("a", cmd))
+	if got := policy(cmd.Process.Pid); got != unix.SCHED_NORMAL {
+		t.Errorf("what it started has the policy %d", got)
+	}
+	must(t, r.Close())
+	_ = cmd.Wait() // it was killed with the network
+	if got := policy(os.Getpid()); got != unix.SCHED_NORMAL {
+		t.Errorf("without a network, the policy is %d", got)
+	}
+}
+
 // BenchmarkRouter carries packets that come one by one, evenly spaced, which is the dearest way for them to come.
 func BenchmarkRouter(b *testing.B) {
 	for _, rate := range []int{3000, 30000} {
 		b.Run(fmt.Sprintf("%dpps", rate), func(b *testing.B) {
-			r := packetNetwork(b, profile())
+			r := packets(b, profile())
 			flood(b, r, "a", "b", rate/2, rate) // fills the pool of buffers
 			for b.Loop() {
 				var before, after runtime.MemStats
@@ -229,7 +260,7 @@ func BenchmarkRouter(b *testing.B) {
 
 // BenchmarkStream carries a TCP stream over 10 ms each way.
 func BenchmarkStream(b *testing.B) {
-	r := packetNetwork(b, profile())
+	r := packets(b, profile())
 	l := listenIn(b, r, "b", "10.77.2.1:4001")
 	defer l.Close()
 	const size = 64 << 20
@@ -243,4 +274,20 @@ func BenchmarkStream(b *testing.B) {
 			b.Fatal(n, err)
 		}
 	}
+}
+
+func TestClosedNetworkSaysSo(t *testing.T) {
+	onBoth(t, func(t *testing.T, n wan.Network) {
+		addr, err := n.Bind("a", 0, 4000)
+		must(t, err)
+		must(t, n.Close())
+		if c, err := n.DialFrom(t.Context(), "b", addr); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("DialFrom: %v, %v", c, err)
+		}
+		if err := n.Start("a", exec.Command("true")); err == nil {
+			t.Error("a process was started")
+		}
+		n.Counters()
+		must(t, n.Close())
+	})
 }

@@ -39,8 +39,16 @@ type site struct {
 	index  int             // of the device
 }
 
+// packetNetwork is a router, and a priority for this process while there is one.
+type packetNetwork struct{ *wan.Router }
+
+// Close implements wan.Network.
+func (n packetNetwork) Close() error {
+	return errors.Join(n.Router.Close(), relax())
+}
+
 // newPacketNetwork makes the namespaces and the router between them. It must run inside the lab.
-func newPacketNetwork(profile wan.Profile, tunDevice string, logger *slog.Logger) (*wan.Router, error) {
+func newPacketNetwork(profile wan.Profile, tunDevice string, logger *slog.Logger) (*packetNetwork, error) {
 	if err := profile.Validate(); err != nil {
 		return nil, fmt.Errorf("the network profile: %w", err)
 	}
@@ -56,11 +64,12 @@ func newPacketNetwork(profile wan.Profile, tunDevice string, logger *slog.Logger
 			s.readFacts(facts)
 		}
 	}
+	facts["router_priority"] = prioritize()
 	r, err := wan.NewRouter(wan.RouterConfig{Profile: profile, Sites: sites, Facts: facts, Seed: 1, Logger: logger})
 	if err != nil {
-		return nil, errors.Join(err, closeAll(sites))
+		return nil, errors.Join(err, relax(), closeAll(sites))
 	}
-	return r, nil
+	return &packetNetwork{r}, nil
 }
 
 func closeAll(sites []wan.Site) (err error) {

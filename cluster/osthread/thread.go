@@ -6,6 +6,8 @@
 package osthread
 
 import (
+	"errors"
+	"fmt"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -16,14 +18,18 @@ import (
 
 // Thread runs functions, one after the other, on a thread of its own.
 type Thread struct {
-	work chan func()
-	once sync.Once
-	done chan struct{}
+	work    chan func()
+	closing chan struct{}
+	once    sync.Once // closes closing
+	done    chan struct{}
 }
+
+// ErrClosed is returned by Start when the thread has ended.
+var ErrClosed = errors.New("the thread has ended")
 
 // New starts a thread. It lives until Close.
 func New() *Thread {
-	t := &Thread{work: make(chan func()), done: make(chan struct{})}
+	t := &Thread{work: make(chan func()), closing: make(chan struct{}), done: make(chan struct{})}
 	go t.run() // owned by t, ended by Close
 	return t
 }
@@ -50,19 +56,27 @@ func (t *Thread) run() {
 
 func (t *Thread) serve() {
 	defer close(t.done)
-	for f := range t.work {
-		f()
+	for {
+		select {
+		case f := <-t.work:
+			f()
+		case <-t.closing:
+			return
+		}
 	}
 }
 
-// Do runs f on the thread and waits for it. It must not be called after Close, nor from within f.
-func (t *Thread) Do(f func()) {
+// Do runs f on the thread and waits for it; false: the thread has ended, and f was not run. It must not be called
+// from within f.
+func (t *Thread) Do(f func()) bool {
 	finished := make(chan struct{})
-	t.work <- func() {
-		defer close(finished)
-		f()
+	select {
+	case t.work <- func() { defer close(finished); f() }:
+		<-finished
+		return true
+	case <-t.closing:
+		return false
 	}
-	<-finished
 }
 
 // Start starts a command from the thread, in a process group of its own, so that a Ctrl-C at the
@@ -74,12 +88,42 @@ func (t *Thread) Start(cmd *exec.Cmd) (err error) {
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	cmd.SysProcAttr.Setpgid = true
-	t.Do(func() { err = cmd.Start() })
+	ran := t.Do(func() {
+		// What is started has a normal priority, even if this process has another.
+		if err = Normal(0); err != nil {
+			return
+		}
+		err = cmd.Start()
+	})
+	if !ran {
+		return ErrClosed
+	}
 	return err
 }
 
 // Close ends the thread, and with it what it has started. It may be called more than once.
 func (t *Thread) Close() {
-	t.once.Do(func() { close(t.work) })
+	t.once.Do(func() { close(t.closing) })
 	<-t.done
+}
+
+// Normal gives a thread (0: the calling one) a normal priority again, if it has a real-time one. Its nice value stays.
+func Normal(tid int) error {
+	now, err := unix.SchedGetAttr(tid, 0)
+	if err != nil {
+		return fmt.Errorf("reading the priority of a thread: %w", err)
+	}
+	if now.Policy == unix.SCHED_NORMAL {
+		return nil
+	}
+	// The kernel counts from 40 down to 1, so that no answer looks like an error.
+	reversed, err := unix.Getpriority(unix.PRIO_PROCESS, tid)
+	if err != nil {
+		return fmt.Errorf("reading the nice value of a thread: %w", err)
+	}
+	normal := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: int32(20 - reversed)}
+	if err := unix.SchedSetAttr(tid, normal, 0); err != nil {
+		return fmt.Errorf("setting a normal priority: %w", err)
+	}
+	return nil
 }

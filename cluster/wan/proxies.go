@@ -164,11 +164,11 @@ func (p *Proxies) node(addr string) (string, int, error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("%q: an IP address with a port is wanted: %w", addr, err)
 	}
-	b := ap.Addr().As4()
-	if !ap.Addr().Is4() || b[0] != 127 || b[1] != p.block || b[2] == 0 || int(b[2]) >= p.n {
+	b := ap.Addr().As16() // the last four bytes are the IPv4 address
+	if !ap.Addr().Is4() || b[12] != 127 || b[13] != p.block || b[14] == 0 || int(b[14]) >= p.n {
 		return "", 0, fmt.Errorf("%s is not an address of this network", addr)
 	}
-	return addr, int(b[2]), nil
+	return addr, int(b[14]), nil
 }
 
 // serve accepts what comes to a door.
@@ -302,12 +302,12 @@ func (p *Proxies) Close() error {
 		return nil
 	}
 	p.closed = true
+	p.cancel()
 	errs := []error{p.claim.Close()}
 	for _, d := range p.doors {
 		errs = append(errs, d.listener.Close())
 	}
 	p.mu.Unlock()
-	p.cancel()
 	p.tasks.Wait()
 	p.thread.Close()
 	return errors.Join(errs...)

@@ -36,6 +36,7 @@ type DrillRunCmd struct {
 	Network  string            `enum:"auto,packet,proxy" default:"auto" help:"packet: private namespaces with a packet router; proxy: user-space proxies on loopback; auto: packet where the kernel allows it."`
 	Env      map[string]string `help:"Override a variable of the scenario, KEY=VALUE; may be repeated." mapsep:"none"`
 	Bin      string            `help:"Directory of wedsync-server and k6, if not the one of this program."`
+	Keep     bool              `help:"Keep the logs and data of servers and generator, and say where."`
 	Flaw     string            `help:"Break the server on purpose (wedsync-server --flaw), to see the drill fail." hidden:""`
 }
 
@@ -62,7 +63,7 @@ func (c *DrillRunCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	cfg := drill.Config{
-		Network: l.Network, EvidenceDir: c.Out, BinDir: c.Bin, Seed: c.Seed, Flaw: c.Flaw, Env: c.Env, Command: os.Args,
+		Network: l.Network, EvidenceDir: c.Out, BinDir: c.Bin, Seed: c.Seed, Flaw: c.Flaw, Keep: c.Keep, Env: c.Env, Command: os.Args,
 		Out: os.Stdout, Terminal: term.IsTerminal(int(os.Stdout.Fd())), Logger: logger,
 	}
 	return c.run(ctx, drills, cfg)
