@@ -22,7 +22,9 @@ const (
 	dialTimeout   = 500 * time.Millisecond // also for each step of the handshake
 	localTimeout  = 10 * time.Second       // in process nothing but a lack of CPU can delay a handshake
 	reconnectWait = 100 * time.Millisecond
-	peerPing      = 250 * time.Millisecond // three unanswered: the link is down, within a second
+	peerPing      = 250 * time.Millisecond
+	urgentPings   = 3                      // unanswered: the link is down, within a second
+	normalPings   = 8                      // two seconds: on this lane an answer may wait behind much else
 	stuckAfter    = time.Second            // a write into a socket that takes nothing is given up
 	firstResend   = 400 * time.Millisecond // then 800 ms
 	maxTries      = 3
@@ -97,7 +99,11 @@ func (l *link) connect(ctx context.Context, key nkeys.KeyPair, local nats.InProc
 	if local != nil {
 		opts = append(opts, nats.InProcessServer(local), nats.Timeout(localTimeout), nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2))
 	} else {
-		opts = append(opts, nats.ConnectHandler(func(*nats.Conn) { l.setUp(true, nil) }), nats.RetryOnFailedConnect(true), nats.PingInterval(peerPing), nats.MaxPingsOutstanding(3))
+		pings := normalPings
+		if l.lane == protocol.Urgent {
+			pings = urgentPings
+		}
+		opts = append(opts, nats.ConnectHandler(func(*nats.Conn) { l.setUp(true, nil) }), nats.RetryOnFailedConnect(true), nats.PingInterval(peerPing), nats.MaxPingsOutstanding(pings))
 	}
 	conn, err := nats.Connect(l.peer.URL, opts...)
 	if err != nil {

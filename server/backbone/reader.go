@@ -13,11 +13,12 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 )
 
-// Limits of one batch. Repair shares its connection with live events: the bytes bound how long an
-// urgent event can wait behind it, 20 ms at 100 Mbit/s.
+// Limits of one batch. Repair shares its connection with live events and with the pings that tell
+// whether the peer is there. On a new connection TCP sends ten packets and doubles that each round
+// trip: 64 KiB take three, half a second between far continents, during which an answer to a ping waits.
 const (
 	batchLen     = 512
-	batchBytes   = 256 << 10
+	batchBytes   = 64 << 10
 	batchTimeout = 10 * time.Second // without a message; a log answers after the writes that it has queued
 )
 
