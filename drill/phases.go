@@ -60,16 +60,16 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 		}
 	}
 	r.progress.inForce(nil)
+	if err := r.enter(journal.PhaseRecovery, cycle, time.Duration(p.Recovery)); err != nil {
+		return err
+	}
+	back := time.Now()
 	for _, injection := range injections {
 		if err := injection.ProveGone(ctx); err != nil {
 			r.progress.note("not proved to be gone: %v", err)
 		}
 	}
-	if err := r.enter(journal.PhaseRecovery, cycle, time.Duration(p.Recovery)); err != nil {
-		return err
-	}
-	back := time.Now()
-	err := r.steady(ctx, time.Duration(p.Recovery))
+	err := r.steady(ctx, time.Until(back.Add(time.Duration(p.Recovery))))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

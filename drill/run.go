@@ -37,6 +37,8 @@ type Config struct {
 	Flaw string
 	// Env overrides the scenario's environment.
 	Env map[string]string
+	// Keep leaves the servers' and the generator's logs and data where they were, and says where.
+	Keep bool
 	// Command is the command line, for the manifest.
 	Command []string
 
@@ -58,9 +60,14 @@ func Run(ctx context.Context, d *Drill, cfg Config) (bundle string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(r.work) // sockets and data of a cluster that is gone; the bundle is elsewhere
+	if !cfg.Keep {
+		defer os.RemoveAll(r.work) // sockets, data and logs of a cluster that is gone; the bundle is elsewhere
+	}
 	if err := r.play(ctx); err != nil {
 		return "", err
+	}
+	if cfg.Keep {
+		r.progress.note("logs and data are kept in %s", r.work)
 	}
 	r.progress.note("writing the report")
 	if err := reports.WriteManifest(r.bundle, r.manifest); err != nil {
@@ -190,6 +197,11 @@ func (r *run) play(ctx context.Context) (err error) {
 	}
 	if err := r.audit(ctx); err != nil {
 		return err
+	}
+	if c := r.cluster.Network().Counters(); c.Late > 0 || c.Overrun > 0 {
+		r.manifest.Notes = append(r.manifest.Notes, fmt.Sprintf(
+			"the machine was busy: the network delivered %d packets over 5 ms late, the worst by %v, and lost %d before it could look at them",
+			c.Late, c.MaxLate.Round(time.Millisecond), c.Overrun))
 	}
 	r.manifest.End = clock.Read()
 	return nil

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wedsync/wedsync/server/backbone"
 )
 
 // Three nodes in three regions, all real: what one region publishes reaches the others once, and
@@ -87,10 +89,24 @@ func TestResumeInAnotherRegion(t *testing.T) {
 	back := nodes[2].dial(t, "2.0.0")
 	back.say(`["5","5","realtime:r","phx_join",{"config":{"private":true,"wedsync":{"resume":{"hlc":"` + hlc + `","last_id":"m1"}}}}]`)
 	back.expect(`["5","5","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`,
-		replayed("5", "m1"), replayed("5", "m2"))
+		replayed("5", "m1"), replayed("5", "m2"), resumed("5"))
 	publisher.publishAcked("m3")
 	back.expect(`[null,null,"realtime:r","broadcast",{"event":"urgent","payload":"m3","meta":{"id":"m3","lane":"urgent","hlc":"H"}}]`)
 	back.silence()
+}
+
+// A node that has just started does not know yet what it has missed: whoever resumes is sent to another
+// region at once, while others may join.
+func TestResumeIsRefusedUntilCaughtUp(t *testing.T) {
+	n := start(t, func(c *Config) {
+		c.JoinErrorBackoff = time.Hour // this refusal does not wait
+		c.Peers = []backbone.Peer{{Node: "far-1", Region: "far", URL: "nats://" + freeAddress(t)}}
+	})
+	s := n.dial(t, "2.0.0")
+	s.say(`["5","5","realtime:r","phx_join",{"config":{"wedsync":{"resume":{"hlc":"1"}}}}]`)
+	s.expect(`["5","5","realtime:r","phx_reply",{"status":"error","response":{"reason":"RealtimeRestarting: Realtime is restarting, please standby"}}]`)
+	s.say(`["6","6","realtime:r","phx_join",{"config":{}}]`)
+	s.expect(`["6","6","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`)
 }
 
 // A region that no other one can reach delivers to its own members, but does not claim a hold: the

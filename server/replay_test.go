@@ -29,6 +29,11 @@ func (c *client) publishAcked(id string) {
 	}
 }
 
+// resumed is the server's word that nothing is missing any more.
+func resumed(joinRef string) string {
+	return `["` + joinRef + `",null,"realtime:r","system",{"extension":"wedsync","status":"ok","message":"Resumed","channel":"r"}]`
+}
+
 func replayed(joinRef, id string) string {
 	return `["` + joinRef + `",null,"realtime:r","broadcast",{"event":"urgent","payload":"` + id +
 		`","meta":{"id":"` + id + `","lane":"urgent","hlc":"H","replayed":true}}]`
@@ -47,8 +52,21 @@ func TestResumeOnTheSameNode(t *testing.T) {
 	back := n.dial(t, "2.0.0")
 	back.say(`["5","5","realtime:r","phx_join",{"config":{"private":true,"wedsync":{"resume":{"hlc":"` + hlc + `","last_id":"m1"}}}}]`)
 	back.expect(`["5","5","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`,
-		replayed("5", "m1"), replayed("5", "m2"), replayed("5", "m3")) // m1: the overlap
+		replayed("5", "m1"), replayed("5", "m2"), replayed("5", "m3"), resumed("5")) // m1: the overlap
 	back.silence()
+}
+
+// A member whose history cannot be read is sent away: it must not believe that it is up to date.
+func TestFailedReplayClosesTheChannel(t *testing.T) {
+	n := start(t)
+	s := n.dial(t, "2.0.0")
+	if err := n.backbone.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.say(`["5","5","realtime:r","phx_join",{"config":{"wedsync":{"resume":{"hlc":"1"}}}}]`)
+	s.expect(`["5","5","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`,
+		`["5",null,"realtime:r","system",{"extension":"system","status":"error","message":"UnableToReplayMessages: Realtime was unable to replay messages","channel":"r"}]`,
+		`["5","5","realtime:r","phx_close",{}]`)
 }
 
 func TestHistory(t *testing.T) {
