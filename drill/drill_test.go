@@ -54,6 +54,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		"name":                 {"name: try", "name: Try It", []string{"metadata.name"}},
 		"one region":           {"[a, b]", "[a]", []string{"at least two regions"}},
 		"nodes":                {"regions: [a, b]", "regions: [a, b], nodes: 12", []string{"topology.nodes is 12"}},
+		"data":                 {"regions: [a, b]", "regions: [a, b], data: tape", []string{"topology.data", "tape"}},
 		"no script":            {"story.js", "nowhere.js", []string{"scenario.script", "nowhere.js"}},
 		"no wan file":          {"regions: [a, b]", "regions: [a, b], wan: moon.yaml", []string{"topology.wan", "moon.yaml"}},
 		"repeat alone":         {"title: A try", "repeat: 3", []string{"repeat without an experiment"}},
