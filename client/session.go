@@ -119,7 +119,7 @@ func (s *session) join() {
 	j.Config.Wedsync.Receipts = cfg.Receipts
 	c.mu.Lock()
 	if s.catchingUp = c.position.known; s.catchingUp {
-		j.Config.Wedsync.Resume = &protocol.Resume{HLC: c.position.hlc, LastID: c.position.id}
+		j.Config.Wedsync.Resume = &protocol.Resume{HLC: c.position.hlc, LastID: c.position.id, Returning: s.returning}
 	}
 	c.mu.Unlock()
 	// An error ends the session through its reader.

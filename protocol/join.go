@@ -47,6 +47,9 @@ type Extension struct {
 type Resume struct {
 	HLC    uint64 // of the last message seen; a decimal string on the wire
 	LastID string // its id, for logs
+	// Returning says that the member has another session that works, and comes back to a region that it
+	// prefers: the node should take it only if it can serve it as well as the other one does.
+	Returning bool
 }
 
 // ParseJoin reads the payload of phx_join as leniently as the original server: a field of the wrong
@@ -176,7 +179,10 @@ func (r *joinReader) resume(o map[string]json.RawMessage) *Resume {
 		r.fail("config.wedsync.resume.hlc", "a decimal number in a string")
 		return nil
 	}
-	return &Resume{HLC: hlc, LastID: r.text("config.wedsync.resume.last_id", o["last_id"])}
+	return &Resume{
+		HLC: hlc, LastID: r.text("config.wedsync.resume.last_id", o["last_id"]),
+		Returning: r.boolean("config.wedsync.resume.returning", o["returning"]),
+	}
 }
 
 // anyText returns a string as it is and any other value as its JSON text: a presence key may be
@@ -248,6 +254,9 @@ func (e *Extension) append(dst []byte) []byte {
 		dst = append(dst, '"')
 		if e.Resume.LastID != "" {
 			dst = appendString(append(dst, `,"last_id":`...), e.Resume.LastID)
+		}
+		if e.Resume.Returning {
+			dst = append(dst, `,"returning":true`...)
 		}
 		dst = append(dst, '}')
 	}

@@ -17,7 +17,7 @@ func TestParseJoin(t *testing.T) {
 		j.Config.Broadcast.Replay = &Replay{Since: &since, Limit: &limit}
 		j.Config.Presence.Enabled, j.Config.Presence.Key = true, "vendor-7"
 		j.Config.PostgresChanges = []json.RawMessage{[]byte(`{"event":"*"}`)}
-		j.Config.Wedsync = Extension{Resume: &Resume{HLC: 1<<64 - 1, LastID: "m9"}, Receipts: true}
+		j.Config.Wedsync = Extension{Resume: &Resume{HLC: 1<<64 - 1, LastID: "m9", Returning: true}, Receipts: true}
 		return j
 	}
 	with := func(f func(*Join)) (j Join) { f(&j); return j }
@@ -31,7 +31,7 @@ func TestParseJoin(t *testing.T) {
 		{"everything", `{"access_token":"access","user_token":"user","version":"realtime-js/2.119.1","config":{"private":true,
 			"broadcast":{"ack":true,"self":"TRUE","replication_ready":"True","replay":{"since":1700000000000,"limit":10}},
 			"presence":{"enabled":true,"key":"vendor-7"},"postgres_changes":[null, {"event":"*"}],
-			"wedsync":{"receipts":true,"resume":{"hlc":"18446744073709551615","last_id":"m9"}}}}`, full(), nil},
+			"wedsync":{"receipts":true,"resume":{"hlc":"18446744073709551615","last_id":"m9","returning":true}}}}`, full(), nil},
 		{"nulls", `{"access_token":null,"config":{"broadcast":null,"presence":{"key":null},"postgres_changes":null,"wedsync":null,"private":null}}`, Join{}, nil},
 		{"key of any type", `{"config":{"presence":{"key":7}}}`, with(func(j *Join) { j.Config.Presence.Key = "7" }), nil},
 		{"wrong types, the rest is kept", `{"access_token":5,"config":{"private":"yes","broadcast":{"ack":1,"self":true,"replay":{"since":"x","limit":1.5}},

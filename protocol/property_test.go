@@ -172,7 +172,7 @@ func TestJoinRoundTrip(t *testing.T) {
 		c.Presence.Enabled, c.Presence.Key = flag("presence"), texts.Draw(t, "key")
 		c.Wedsync.Receipts = flag("receipts")
 		if flag("resume") {
-			c.Wedsync.Resume = &Resume{HLC: rapid.Uint64().Draw(t, "hlc"), LastID: texts.Draw(t, "last id")}
+			c.Wedsync.Resume = &Resume{HLC: rapid.Uint64().Draw(t, "hlc"), LastID: texts.Draw(t, "last id"), Returning: rapid.Bool().Draw(t, "returning")}
 		}
 		if flag("replay") {
 			since := rapid.Int64().Draw(t, "since")

@@ -71,10 +71,9 @@ func (c *session) judge(sub string, j *protocol.Join, old *channel) (*auth.Claim
 	if j.Config.Private && !s.cfg.Policy(claims, sub, auth.Broadcast, auth.Read) {
 		return nil, reasonRead + sub
 	}
-	if j.Config.Wedsync.Resume != nil {
-		// A node that has been away does not know yet what it has missed, so it cannot serve it.
-		if ok, why := s.backbone.CaughtUp(); !ok {
-			s.log.Info("a member that resumes is sent elsewhere", "why", why)
+	if resume := j.Config.Wedsync.Resume; resume != nil {
+		if why := s.unfit(resume.Returning); why != "" {
+			s.log.Debug("a member that resumes is sent elsewhere", "why", why)
 			return nil, reasonRestarting
 		}
 	}
@@ -87,6 +86,21 @@ func (c *session) judge(sub string, j *protocol.Join, old *channel) (*auth.Claim
 		}
 	}
 	return claims, ""
+}
+
+// unfit says why the node cannot take a member that resumes, or nothing. A node that has been away does not
+// know yet what it has missed, so it cannot serve it. A member that has a session elsewhere is also not
+// taken while no other region can be reached: here it would hear only what is said here.
+func (s *Server) unfit(returning bool) string {
+	if ok, why := s.backbone.CaughtUp(); !ok {
+		return why
+	}
+	if returning {
+		if err := s.backbone.Ready(); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
 }
 
 // admit makes the channel. The order is the protocol's: the reply, the end of the old life, then

@@ -109,6 +109,21 @@ func TestResumeIsRefusedUntilCaughtUp(t *testing.T) {
 	s.expect(`["6","6","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`)
 }
 
+// A member that has a session elsewhere does not come back to a region that is cut off; one that has nowhere
+// else to go is taken.
+func TestLoneRegionTakesOnlyWhoHasNoOther(t *testing.T) {
+	nodes := startThree(t)
+	nodes[1].stop(t)
+	nodes[2].stop(t)
+	n := nodes[0]
+	waitFor(t, "the others to be missed", func() bool { return n.backbone.Ready() != nil })
+	s := n.dial(t, "2.0.0")
+	s.say(`["5","5","realtime:r","phx_join",{"config":{"wedsync":{"resume":{"hlc":"1","returning":true}}}}]`)
+	s.expect(`["5","5","realtime:r","phx_reply",{"status":"error","response":{"reason":"RealtimeRestarting: Realtime is restarting, please standby"}}]`)
+	s.say(`["6","6","realtime:r","phx_join",{"config":{"wedsync":{"resume":{"hlc":"1"}}}}]`)
+	s.expect(`["6","6","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`, resumed("6"))
+}
+
 // A region that no other one can reach delivers to its own members, but does not claim a hold: the
 // publisher is told that the outcome is unknown.
 func TestLoneRegionDoesNotSayOK(t *testing.T) {
