@@ -207,8 +207,9 @@ func (h *home) scheduleReturn() {
 	if c.closed || c.cfg.ReturnAfter == 0 || h.joined == nil || rank(c.cfg.Endpoints, h.joined.at) < c.cfg.Homes {
 		return
 	}
-	// A quarter of spread, so that a region which comes back is not met by everybody at once.
-	after := c.cfg.ReturnAfter + jitter(c.cfg.ReturnAfter/4)
+	// Spread over as much time again, so that a region which comes back is not met by everybody at once:
+	// there is no hurry, the home has a session.
+	after := c.cfg.ReturnAfter + jitter(c.cfg.ReturnAfter)
 	h.returning = time.AfterFunc(after, func() { c.spawn(h.comeBack) })
 }
 

@@ -196,6 +196,10 @@ func (r *run) drain(ctx context.Context) error {
 	if err := r.enter(journal.PhaseDrain, 0, time.Duration(r.drill.Phases.Drain)); err != nil {
 		return err
 	}
+	// What was sent in the last measured moment is answered before everybody leaves at once.
+	if err := r.hold(ctx, time.Second); err != nil {
+		return err
+	}
 	if err := r.control.tell(command{Stop: true}); err != nil {
 		return err
 	}
