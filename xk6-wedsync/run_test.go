@@ -171,7 +171,8 @@ func TestWeddingDay(t *testing.T) {
 	k := command(t, "../scenarios/wedding-day.js", "WEDSYNC_REGIONS="+regions, "WEDDINGS=4", "VENDORS=5", "DURATION=3s", "URGENT_EVERY=1s",
 		"UPDATE_EVERY=500ms", "SINGLE_HOMED=0.2", "SEED=3")
 	k.start()
-	if code := k.wait(); code != 0 {
+	// A busy machine may cross the latency threshold; what the journal counts does not depend on it.
+	if code := k.wait(); code != 0 && code != exitThresholds {
 		t.Errorf("exit code %d", code)
 	}
 	n := k.history()

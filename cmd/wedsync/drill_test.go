@@ -67,6 +67,16 @@ type summary struct {
 	} `json:"problems"`
 }
 
+// verdict is that of one claim.
+func (s *summary) verdict(claim string) string {
+	for _, c := range s.Claims {
+		if c.Claim.ID == claim {
+			return c.Verdict
+		}
+	}
+	return "missing"
+}
+
 func readSummary(t *testing.T, bundle string) summary {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(bundle, "summary.json"))
@@ -80,50 +90,66 @@ func readSummary(t *testing.T, bundle string) summary {
 	return s
 }
 
-// TestDrillPassesAndFails runs the same drill against a sound server, which must pass, and against servers
-// that each break one promise, which must fail and name the messages.
-func TestDrillPassesAndFails(t *testing.T) {
+// tries is how often a drill may be played until it is judged: on a busy machine the generator may be too
+// slow for a verdict on latencies, which says nothing about the server.
+const tries = 3
+
+// TestSoundServerPasses plays a drill against a sound server. Its correctness must hold each time.
+func TestSoundServerPasses(t *testing.T) {
 	if testing.Short() {
-		t.Skip("plays five drills of about 20 s each")
+		t.Skip("plays a drill of about 20 s")
+	}
+	for try := 1; ; try++ {
+		out := t.TempDir()
+		r := wedsync(t, "drill", "run", "--out", out, "testdata/small.yaml")
+		bundle := filepath.Join(out, "small")
+		s := readSummary(t, bundle)
+		for _, claim := range []string{"nothing-wrong", "held"} {
+			if v := s.verdict(claim); v != "PASS" {
+				t.Fatalf("claim %s is %s\n%s", claim, v, r.output)
+			}
+		}
+		if r.code == 0 && s.Verdict == "PASS" {
+			if v := wedsync(t, "verify", bundle); v.code != 0 {
+				t.Fatalf("its bundle does not verify: exit %d\n%s", v.code, v.output)
+			}
+			return
+		}
+		if try == tries {
+			t.Fatalf("no PASS in %d tries: verdict %s, exit %d\n%s", tries, s.Verdict, r.code, r.output)
+		}
+	}
+}
+
+// TestFlawedServersFail plays the same drill against servers that each break one promise: it must fail, and
+// name the messages.
+func TestFlawedServersFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays four drills of about 20 s each")
 	}
 	for _, c := range []struct{ flaw, claim string }{
-		{"", ""},
 		{"drop-urgent:1000", "nothing-wrong"},
 		{"delay-urgent:1000:300ms", "urgent"},
 		{"twice-urgent:1000", "nothing-wrong"},
 		{"ack-early", "held"},
 	} {
-		name := c.flaw
-		if name == "" {
-			name = "sound"
-		}
-		t.Run(name, func(t *testing.T) {
-			out := t.TempDir()
-			args := []string{"drill", "run", "--out", out, "testdata/small.yaml"}
-			if c.flaw != "" {
-				args = append(args, "--flaw", c.flaw)
-			}
-			r := wedsync(t, args...)
-			s := readSummary(t, filepath.Join(out, "small"))
-			if c.flaw == "" {
-				if r.code != 0 || s.Verdict != "PASS" {
-					t.Fatalf("a sound server: verdict %s, exit %d\n%s", s.Verdict, r.code, r.output)
+		t.Run(c.flaw, func(t *testing.T) {
+			for try := 1; ; try++ {
+				out := t.TempDir()
+				r := wedsync(t, "drill", "run", "--out", out, "--flaw", c.flaw, "testdata/small.yaml")
+				s := readSummary(t, filepath.Join(out, "small"))
+				if r.code == 0 || s.Verdict == "PASS" {
+					t.Fatalf("verdict %s, exit %d\n%s", s.Verdict, r.code, r.output)
 				}
-				if v := wedsync(t, "verify", filepath.Join(out, "small")); v.code != 0 {
-					t.Fatalf("its bundle does not verify: exit %d\n%s", v.code, v.output)
+				if s.Verdict == "FAIL" && r.code == 1 && s.verdict(c.claim) == "FAIL" {
+					if len(s.Problems) == 0 || s.Problems[0].ID == "" {
+						t.Errorf("no message is named: %+v", s.Problems)
+					}
+					return
 				}
-				return
-			}
-			if r.code != 1 || s.Verdict != "FAIL" {
-				t.Fatalf("verdict %s, exit %d, want FAIL and 1\n%s", s.Verdict, r.code, r.output)
-			}
-			for _, claim := range s.Claims {
-				if claim.Claim.ID == c.claim && claim.Verdict != "FAIL" {
-					t.Errorf("claim %s is %s", claim.Claim.ID, claim.Verdict)
+				if try == tries {
+					t.Fatalf("no FAIL of %s in %d tries: verdict %s, exit %d\n%s", c.claim, tries, s.Verdict, r.code, r.output)
 				}
-			}
-			if len(s.Problems) == 0 || s.Problems[0].ID == "" {
-				t.Errorf("no message is named: %+v", s.Problems)
 			}
 		})
 	}

@@ -25,6 +25,9 @@ func (c *VerifyCmd) run(out io.Writer) error {
 	var broken []error
 	for _, bundle := range c.Bundles {
 		bundle = filepath.Clean(bundle)
+		if _, err := os.Stat(filepath.Join(bundle, reports.ManifestFile)); err != nil {
+			return usageError{fmt.Errorf("%s is not a bundle, such as a drill leaves in evidence/: %w", bundle, err)}
+		}
 		s, err := reports.Verify(bundle, c.Evidence)
 		if err != nil {
 			broken = append(broken, fmt.Errorf("%s does not verify:\n%w", bundle, err))

@@ -78,7 +78,9 @@ func Start(names ...string) (*Server, error) {
 		r := &region{name: name, listener: l, server: s, conns: map[*member]bool{}}
 		r.http = &http.Server{Handler: http.HandlerFunc(r.serve), ReadHeaderTimeout: 5 * time.Second}
 		s.regions = append(s.regions, r)
-		s.serving.Go(func() { _ = r.http.Serve(l) }) // owner: s; ends at Close; returns only that it was closed
+	}
+	for _, r := range s.regions { // none of them serves before all are there
+		s.serving.Go(func() { _ = r.http.Serve(r.listener) }) // owner: s; ends at Close; returns only that it was closed
 	}
 	return s, nil
 }
