@@ -57,9 +57,7 @@ func wedsync(t *testing.T, args ...string) result {
 type summary struct {
 	Verdict string `json:"verdict"`
 	Claims  []struct {
-		Claim struct {
-			ID string `json:"id"`
-		} `json:"claim"`
+		ID      string `json:"id"`
 		Verdict string `json:"verdict"`
 	} `json:"claims"`
 	Problems []struct {
@@ -70,7 +68,7 @@ type summary struct {
 // verdict is that of one claim.
 func (s *summary) verdict(claim string) string {
 	for _, c := range s.Claims {
-		if c.Claim.ID == claim {
+		if c.ID == claim {
 			return c.Verdict
 		}
 	}
