@@ -12,6 +12,8 @@ import (
 	"github.com/wedsync/wedsync/internal/clock"
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
+	"maps"
+	"strings"
 )
 
 // Urgent publishes a text on the urgent lane. When it returns, the message is booked and on its way; Wait tells how it
@@ -62,7 +64,7 @@ func (m *Message) Wait(ctx context.Context) Receipt {
 func (w *Wedding) send(from string, lane protocol.Lane, event string, payload []byte, at time.Time) (*Message, error) {
 	v := w.byName[from]
 	if v == nil {
-		return nil, fmt.Errorf("wedding %s has no vendor %q", w.cfg.ID, from)
+		return nil, fmt.Errorf("wedding %s has no vendor %q; it has %s", w.cfg.ID, from, strings.Join(slices.Sorted(maps.Keys(w.byName)), ", "))
 	}
 	now := time.Now()
 	if at.IsZero() {
