@@ -5,15 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wedsync/wedsync/client"
 	"github.com/wedsync/wedsync/internal/clock"
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
-	"maps"
-	"strings"
 )
 
 // Urgent publishes a text on the urgent lane. When it returns, the message is booked and on its way; Wait tells how it
