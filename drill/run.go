@@ -66,6 +66,7 @@ func Run(ctx context.Context, d *Drill, cfg Config) (bundle string, err error) {
 	if err != nil {
 		return "", err
 	}
+	defer r.lock.Close() // nothing was written to it
 	if !cfg.Keep {
 		defer os.RemoveAll(r.work) // sockets, data and logs of a cluster that is gone; the bundle is elsewhere
 	}
@@ -94,8 +95,9 @@ type run struct {
 	profile     wan.Profile
 	serverBin   string
 	k6Bin       string
-	bundle, raw string // the bundle and its raw/ directory
-	work        string // cluster data, logs and the control socket
+	bundle, raw string   // the bundle and its raw/ directory
+	work        string   // cluster data, logs and the control socket
+	lock        *os.File // marks work as in use
 	manifest    reports.Manifest
 	notes       []string // for the manifest
 	progress    *progress
@@ -159,10 +161,21 @@ func (r *run) makeWork() (err error) {
 			r.note("the servers' logs are on this machine's one disk, because " + memory + " is too small: a slow fsync stalls all regions at once")
 		}
 	}
-	if r.work, err = os.MkdirTemp(where, "wedsync-drill-"); err != nil {
+	if where == "" {
+		where = os.TempDir()
+	}
+	if err := removeAbandoned(where); err != nil {
+		return err
+	}
+	prefix := workPrefix
+	if r.cfg.Keep {
+		prefix = keptPrefix
+	}
+	if r.work, err = os.MkdirTemp(where, prefix); err != nil {
 		return fmt.Errorf("making a working directory: %w", err)
 	}
-	return nil
+	r.lock, err = lockWork(r.work)
+	return err
 }
 
 // note keeps something that a reader of the report should know.
