@@ -5,13 +5,14 @@ import (
 	"strconv"
 )
 
-// Meta is our metadata of a broadcast: {"id","lane","hlc","from","replayed"}, in kind 3 and 4
-// frames their metadata field, in text frames the key "meta" of the payload. Stock clients hand it
+// Meta is our metadata of a broadcast: {"id","lane","hlc","channel","from","replayed"}, in kind 3 and
+// 4 frames their metadata field, in text frames the key "meta" of the payload. Stock clients hand it
 // to the application or ignore it.
 type Meta struct {
 	ID       string // 1..64 bytes of [A-Za-z0-9._:/-]; the publisher may choose it
 	Lane     Lane   // written only if urgent
 	HLC      uint64 // hybrid logical time of the message; a decimal string on the wire (JavaScript has 53 bits)
+	Channel  string // sub-topic that it was published on, if that is not the one it is received on
 	From     string // the publisher's name
 	Replayed bool   // came from the log, not live
 }
@@ -19,9 +20,14 @@ type Meta struct {
 const (
 	// MaxID is the most bytes that a message id may have.
 	MaxID = 64
-	// MaxFrom is the most bytes that the publisher's name may take in its JSON form. With it every
-	// Meta fits the 255 bytes of a binary frame's metadata.
-	MaxFrom = 96
+	// MaxFrom is the most bytes that the publisher's name may take in its JSON form: it is cut there, and
+	// earlier if the name of a channel needs the room. MaxChannel is the same for that: a longer one is
+	// left out. With both every Meta fits the 255 bytes of a binary frame's metadata.
+	MaxFrom    = 96
+	MaxChannel = 100
+
+	// maxNames is what the two may take together, with the key "channel".
+	maxNames = 113
 )
 
 // ValidID says whether id may be the id of a message.
@@ -68,7 +74,7 @@ func ParseMeta(b []byte) (Meta, error) {
 // ours says whether key is one of the keys that set understands.
 func ours(key string) bool {
 	switch key {
-	case "id", "lane", "hlc", "from", "replayed":
+	case "id", "lane", "hlc", "channel", "from", "replayed":
 		return true
 	}
 	return false
@@ -98,13 +104,15 @@ func (m *Meta) set(key string, value []byte) error {
 		m.Lane, err = ParseLane(s)
 	case "hlc":
 		m.HLC, err = strconv.ParseUint(s, 10, 64)
+	case "channel":
+		m.Channel = s
 	case "from":
 		m.From = s
 	}
 	return err
 }
 
-// Append appends m as a JSON object of at most 255 bytes: From is cut where it would not fit.
+// Append appends m as a JSON object of at most 255 bytes; see MaxFrom.
 func (m Meta) Append(dst []byte) []byte {
 	return append(m.appendMembers(append(dst, '{')), '}')
 }
@@ -129,9 +137,15 @@ func (m Meta) appendMembers(dst []byte) []byte {
 		key(`"hlc"`)
 		dst = append(strconv.AppendUint(append(dst, '"'), m.HLC, 10), '"')
 	}
-	if m.From != "" {
+	most := MaxFrom
+	if channel := appendString(nil, m.Channel); m.Channel != "" && len(channel) <= MaxChannel {
+		key(`"channel"`)
+		dst = append(dst, channel...)
+		most = min(most, maxNames-len(`,"channel":`)-len(channel))
+	}
+	if m.From != "" && most > len(`""`) {
 		key(`"from"`)
-		dst = appendName(dst, m.From)
+		dst = appendName(dst, m.From, most)
 	}
 	if m.Replayed {
 		key(`"replayed"`)
@@ -140,16 +154,16 @@ func (m Meta) appendMembers(dst []byte) []byte {
 	return dst
 }
 
-// appendName appends s as a JSON string of at most MaxFrom bytes, cut between characters.
-func appendName(dst []byte, s string) []byte {
+// appendName appends s as a JSON string of at most so many bytes, cut between characters.
+func appendName(dst []byte, s string, most int) []byte {
 	before := len(dst)
-	if dst = appendString(dst, s); len(dst)-before <= MaxFrom {
+	if dst = appendString(dst, s); len(dst)-before <= most {
 		return dst
 	}
 	dst = dst[:before]
 	end := 0
 	for i := range s { // i is the beginning of a character
-		if len(appendString(nil, s[:i])) > MaxFrom {
+		if len(appendString(nil, s[:i])) > most {
 			break
 		}
 		end = i

@@ -47,7 +47,7 @@ func TestParseMeta(t *testing.T) {
 		{`{}`, Meta{}, ""},
 		{`{"persist":{"ttl":60},"id":null}`, Meta{}, ""},
 		{`{"id":"w/1:a.b_c-d","lane":"urgent","hlc":"18446744073709551615","from":"florist-7","replayed":true}`,
-			Meta{"w/1:a.b_c-d", Urgent, 1<<64 - 1, "florist-7", true}, ""},
+			Meta{"w/1:a.b_c-d", Urgent, 1<<64 - 1, "", "florist-7", true}, ""},
 		{`{"lane":"normal","replayed":false}`, Meta{}, ""},
 		{`[]`, Meta{}, "want an object"},
 		{`{"id":7}`, Meta{}, "meta.id"},
@@ -74,7 +74,7 @@ func TestParseMeta(t *testing.T) {
 // With any name at all, metadata fits a binary frame.
 func TestMetaFits(t *testing.T) {
 	for _, from := range []string{strings.Repeat("x", 300), strings.Repeat("é", 200), strings.Repeat("\x01", 99), strings.Repeat(`"`, 99), "\xff\xff"} {
-		m := Meta{strings.Repeat("i", MaxID), Urgent, 1<<64 - 1, from, true}
+		m := Meta{strings.Repeat("i", MaxID), Urgent, 1<<64 - 1, "", from, true}
 		b := m.Append(nil)
 		if len(b) > MaxField || !json.Valid(b) {
 			t.Errorf("%d bytes: %s", len(b), b)

@@ -124,7 +124,8 @@ var metas = rapid.Custom(func(t *rapid.T) Meta {
 	m := Meta{
 		Lane:     rapid.SampledFrom([]Lane{Normal, Urgent}).Draw(t, "lane"),
 		HLC:      rapid.Uint64().Draw(t, "hlc"),
-		From:     rapid.StringN(0, 10, 15).Draw(t, "from"),
+		Channel:  rapid.StringN(0, 10, 15).Draw(t, "channel"), // short enough for From to stay whole
+		From:     rapid.StringN(0, 6, 8).Draw(t, "from"),
 		Replayed: rapid.Bool().Draw(t, "replayed"),
 	}
 	if rapid.Bool().Draw(t, "has id") {
@@ -138,6 +139,26 @@ func TestMetaRoundTrip(t *testing.T) {
 		want := metas.Draw(t, "meta")
 		if got, err := ParseMeta(want.Append(nil)); err != nil || got != want {
 			t.Fatalf("%s: %+v, %v", want.Append(nil), got, err)
+		}
+	})
+}
+
+func TestMetaFitsAFrame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := Meta{
+			ID: strings.Repeat("i", MaxID), Lane: Urgent, HLC: 1<<64 - 1, Replayed: true,
+			Channel: rapid.StringN(0, 120, 400).Draw(t, "channel"), From: rapid.StringN(0, 120, 400).Draw(t, "from"),
+		}
+		b := m.Append(nil)
+		if len(b) > MaxField {
+			t.Fatalf("%d bytes: %s", len(b), b)
+		}
+		got, err := ParseMeta(b)
+		if err != nil || got.Channel != m.Channel && got.Channel != "" || !strings.HasPrefix(m.From, got.From) {
+			t.Fatalf("%s: %+v, %v", b, got, err)
+		}
+		if short := len(appendString(nil, m.Channel)) <= MaxChannel; short != (got.Channel == m.Channel) {
+			t.Fatalf("a channel of %d bytes became %q", len(m.Channel), got.Channel)
 		}
 	})
 }

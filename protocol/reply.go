@@ -70,6 +70,18 @@ func ReasonPayload(reason string) []byte {
 	return append(dst, "}}"...)
 }
 
+// CrashPayload is the payload of phx_error: the channel has ended by no fault of the client, which joins
+// again.
+var CrashPayload = []byte(`{"reason":"channel_crash"}`)
+
+// ChangesID is the id of an entry of config.postgres_changes, as asked for: 27 bits, as in the original.
+// Equal entries get equal ids.
+func ChangesID(entry []byte) int64 {
+	h := fnv.New32a()
+	_, _ = h.Write(entry) // a hash does not fail
+	return int64(h.Sum32() & (1<<27 - 1))
+}
+
 // JoinResponse returns the response to an accepted join: the requested Postgres changes in their
 // order, each with an id. Clients compare the entries with what they asked for, so the keys and
 // values are untouched; an entry is a JSON object, and equal entries get equal ids.
@@ -89,10 +101,7 @@ func appendIdentified(dst []byte, entry json.RawMessage) []byte {
 	if err != nil {
 		return append(dst, "{}"...)
 	}
-	h := fnv.New32a()
-	_, _ = h.Write(entry)    // a hash does not fail
-	const bits27 = 1<<27 - 1 // the width of the original's ids
-	dst = fmt.Appendf(dst, `{"id":%d`, h.Sum32()&bits27)
+	dst = fmt.Appendf(dst, `{"id":%d`, ChangesID(entry))
 	for {
 		key, value, err := o.next()
 		if err != nil || value == nil {
