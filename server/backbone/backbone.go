@@ -55,6 +55,7 @@ type Backbone struct {
 	regions int
 
 	receiver atomic.Pointer[Receiver]
+	gossip   atomic.Pointer[func(data []byte)]
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 	closing  sync.Once
@@ -128,6 +129,7 @@ func (b *Backbone) openOwn(ctx, life context.Context, l *link) error {
 		l.subscribe(conn, eventPrefix(b.cfg.Node, l.lane)+">", b.onLive),
 		l.subscribe(conn, castSubject, b.onCast),
 		l.subscribe(conn, announceSubject, b.onAnnounce),
+		l.subscribe(conn, gossipSubject, b.onGossip),
 	); err != nil {
 		return err
 	}
@@ -224,6 +226,16 @@ func (b *Backbone) Cast(ev *Event) {
 // Announce sends a small message to every other node, on the urgent lane, live only. It never
 // blocks.
 func (b *Backbone) Announce(data []byte) { b.toPeers(protocol.Urgent, announceSubject, data) }
+
+// Gossip sends a message to a node, or to every other one if node is empty, on the normal lane, live
+// only. It never blocks. What one node sends another arrives in order; it may be lost.
+func (b *Backbone) Gossip(node string, data []byte) {
+	for _, l := range b.links[len(lanes):] {
+		if l.lane == protocol.Normal && (node == "" || node == l.peer.Node) {
+			l.cast(gossipSubject, data)
+		}
+	}
+}
 
 func (b *Backbone) toPeers(lane protocol.Lane, subject string, data []byte) {
 	for _, l := range b.links[len(lanes):] {

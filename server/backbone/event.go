@@ -13,6 +13,7 @@ const (
 	MaxID      = 64      // bytes, of [A-Za-z0-9._:/-]
 	MaxRoom    = 512     // bytes
 	MaxName    = 255     // bytes, also of From and Origin
+	MaxPath    = 512     // bytes
 	MaxPayload = 4 << 20 // bytes
 )
 
@@ -34,6 +35,7 @@ type Event struct {
 	Origin string // the node that accepted it
 	Lane   protocol.Lane
 	Room   string
+	Path   string // where in the room it was published: what the topic has below the room's; mostly empty
 	Name   string // user event
 	From   string // publisher's key, may be empty
 	Form   Form
@@ -58,6 +60,9 @@ func (ev *Event) Validate() error {
 	}
 	if n := len(ev.Room); n == 0 || n > MaxRoom {
 		errs = append(errs, fmt.Errorf("room has %d bytes: 1 to %d are allowed", n, MaxRoom))
+	}
+	if n := len(ev.Path); n > MaxPath {
+		errs = append(errs, fmt.Errorf("path in the room has %d bytes: at most %d are allowed", n, MaxPath))
 	}
 	if n := len(ev.Name); n > MaxName {
 		errs = append(errs, fmt.Errorf("event name has %d bytes: at most %d are allowed", n, MaxName))
@@ -84,18 +89,19 @@ func idByte(c byte) bool {
 
 // An encoded event, the same on the wire between nodes and in the logs:
 //
-//	byte     format, 1
+//	byte     format: 1, or 2 if there is a path
 //	byte     lane
 //	byte     form
 //	8 bytes  HLC, big endian
-//	5 times  uvarint length and bytes: room, id, origin, name, from
+//	5 times  uvarint length and bytes: room, id, origin, name, from; in format 2 once more: path
 //	rest     payload
 //
 // A new layout gets a new first byte. Nodes are upgraded one by one and logs live for days, so the
 // decoder must go on reading every format that was ever written.
 const (
-	formatV1   = 1
-	headerSize = 11
+	formatPlain = 1
+	formatPath  = 2
+	headerSize  = 11
 )
 
 // ErrMalformed is wrapped by every error of Decode.
@@ -103,9 +109,13 @@ var ErrMalformed = errors.New("malformed event")
 
 // AppendEvent appends the encoded event to dst.
 func AppendEvent(dst []byte, ev *Event) []byte {
-	dst = append(dst, formatV1, byte(ev.Lane), byte(ev.Form))
+	texts, format := []string{ev.Room, ev.ID, ev.Origin, ev.Name, ev.From, ev.Path}, byte(formatPath)
+	if ev.Path == "" {
+		texts, format = texts[:len(texts)-1], formatPlain
+	}
+	dst = append(dst, format, byte(ev.Lane), byte(ev.Form))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(ev.HLC))
-	for _, s := range [...]string{ev.Room, ev.ID, ev.Origin, ev.Name, ev.From} {
+	for _, s := range texts {
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
 		dst = append(dst, s...)
 	}
@@ -114,23 +124,28 @@ func AppendEvent(dst []byte, ev *Event) []byte {
 
 // encodedSize is an upper bound of what AppendEvent adds.
 func encodedSize(ev *Event) int {
-	return headerSize + 5*2 + len(ev.Room) + len(ev.ID) + len(ev.Origin) + len(ev.Name) + len(ev.From) + len(ev.Payload)
+	return headerSize + 6*2 + len(ev.Room) + len(ev.ID) + len(ev.Origin) + len(ev.Name) + len(ev.From) + len(ev.Path) + len(ev.Payload)
 }
 
-// Decode reads an encoded event. It allocates twice: the event and one string for its five texts.
+// Decode reads an encoded event. It allocates twice: the event and one string for all its texts.
 func Decode(b []byte) (*Event, error) {
 	if len(b) < headerSize {
 		return nil, fmt.Errorf("%w: %d bytes are too few", ErrMalformed, len(b))
 	}
-	if b[0] != formatV1 {
+	limits := []uint64{MaxRoom, MaxID, MaxName, MaxName, MaxName, MaxPath}
+	switch b[0] {
+	case formatPath:
+	case formatPlain:
+		limits = limits[:len(limits)-1]
+	default:
 		return nil, fmt.Errorf("%w: format %d is unknown; is a newer node in the cluster?", ErrMalformed, b[0])
 	}
 	if b[1] > byte(protocol.Urgent) || b[2] > byte(Binary) {
 		return nil, fmt.Errorf("%w: lane %d, form %d", ErrMalformed, b[1], b[2])
 	}
-	var at [5][2]int // begin and end of each text
+	var at [6][2]int // begin and end of each text
 	pos := headerSize
-	for i, limit := range [...]uint64{MaxRoom, MaxID, MaxName, MaxName, MaxName} {
+	for i, limit := range limits {
 		n, size := binary.Uvarint(b[pos:])
 		if size <= 0 || n > limit || uint64(len(b)-pos-size) < n {
 			return nil, fmt.Errorf("%w: text %d at byte %d is cut off or too long", ErrMalformed, i, pos)
@@ -149,6 +164,7 @@ func Decode(b []byte) (*Event, error) {
 		Origin:  texts[at[2][0]:at[2][1]],
 		Name:    texts[at[3][0]:at[3][1]],
 		From:    texts[at[4][0]:at[4][1]],
+		Path:    texts[at[5][0]:at[5][1]],
 		Payload: b[pos:],
 	}, nil
 }

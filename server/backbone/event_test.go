@@ -20,7 +20,7 @@ func anyEvent(t *rapid.T) *Event {
 	return &Event{
 		ID: text("id", MaxID), HLC: HLC(rapid.Uint64().Draw(t, "hlc")), Origin: text("origin", MaxName),
 		Lane: protocol.Lane(rapid.IntRange(0, 1).Draw(t, "lane")), Room: text("room", MaxRoom), Name: text("name", MaxName),
-		From: text("from", MaxName), Form: Form(rapid.IntRange(0, 2).Draw(t, "form")),
+		Path: text("path", MaxPath), From: text("from", MaxName), Form: Form(rapid.IntRange(0, 2).Draw(t, "form")),
 		Payload: rapid.SliceOfN(rapid.Byte(), 0, 1000).Draw(t, "payload"),
 	}
 }
@@ -42,13 +42,15 @@ func TestEventSurvivesEncoding(t *testing.T) {
 	})
 }
 
-// TestEventFormatIsFixed holds the bytes of format 1: logs written by older nodes must stay
+// TestEventFormatsAreFixed holds the bytes of both formats: logs written by older nodes must stay
 // readable.
-func TestEventFormatIsFixed(t *testing.T) {
-	ev := &Event{ID: "i1", HLC: 0x0102030405060708, Origin: "eu-1", Lane: protocol.Urgent, Room: "public:w", Name: "urgent", From: "dj", Form: JSON, Payload: []byte(`{}`)}
-	const golden = "010101" + "0102030405060708" + "08" + "7075626c69633a77" + "02" + "6931" + "04" + "65752d31" + "06" + "757267656e74" + "02" + "646a" + "7b7d"
-	if got := hex.EncodeToString(AppendEvent(nil, ev)); got != golden {
-		t.Errorf("got  %s\nwant %s", got, golden)
+func TestEventFormatsAreFixed(t *testing.T) {
+	const common = "0101" + "0102030405060708" + "08" + "7075626c69633a77" + "02" + "6931" + "04" + "65752d31" + "06" + "757267656e74" + "02" + "646a"
+	for path, golden := range map[string]string{"": "01" + common + "7b7d", "dj": "02" + common + "02" + "646a" + "7b7d"} {
+		ev := &Event{ID: "i1", HLC: 0x0102030405060708, Origin: "eu-1", Lane: protocol.Urgent, Room: "public:w", Path: path, Name: "urgent", From: "dj", Form: JSON, Payload: []byte(`{}`)}
+		if got := hex.EncodeToString(AppendEvent(nil, ev)); got != golden {
+			t.Errorf("path %q: got  %s\nwant %s", path, got, golden)
+		}
 	}
 }
 
@@ -60,7 +62,7 @@ func TestDecodeRefuses(t *testing.T) {
 		return b
 	}
 	for name, b := range map[string][]byte{
-		"nothing": nil, "half a header": good[:6], "a newer format": at(0, 2), "an unknown lane": at(1, 2), "an unknown form": at(2, 3),
+		"nothing": nil, "half a header": good[:6], "a newer format": at(0, 3), "an unknown lane": at(1, 2), "an unknown form": at(2, 3),
 		"a text that ends too late": at(headerSize, 200), "a text cut off": good[:headerSize+1], "an endless length": append(bytes.Clone(good[:headerSize]), bytes.Repeat([]byte{0xff}, 20)...),
 		"an id that is too long": AppendEvent(nil, &Event{ID: strings.Repeat("i", MaxID+1), Room: "r"}),
 	} {

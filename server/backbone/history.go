@@ -61,6 +61,15 @@ func (b *Backbone) Since(ctx context.Context, room string, from HLC, limit int) 
 	return events, nil
 }
 
+// Has tells whether the own log holds an event of a lane.
+func (b *Backbone) Has(ctx context.Context, lane protocol.Lane, room, id string) (bool, error) {
+	own := b.own[lane]
+	if own.known.has(key(&Event{Room: room, ID: id})) {
+		return true, nil
+	}
+	return logHas(ctx, own.link.get(), lane, eventSubject(b.cfg.Node, &Event{Lane: lane, Room: room, ID: id}))
+}
+
 // Compare orders events: by clock, then by origin and id, the same on every node.
 func Compare(a, b *Event) int {
 	return cmp.Or(cmp.Compare(a.HLC, b.HLC), cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.ID, b.ID))

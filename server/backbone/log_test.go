@@ -3,7 +3,9 @@ package backbone
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +31,78 @@ func TestLogTakesAnIDOnce(t *testing.T) {
 	if ids := logIDs(t, b, protocol.Urgent); len(ids) != 0 {
 		t.Errorf("the other lane: %v", ids)
 	}
+}
+
+func TestHasAsksTheLogItself(t *testing.T) {
+	cfg := testConfig(t, "n1")
+	b := start(t, cfg)
+	store(t, b, &Event{ID: "a.1/b", Room: "w:1", Lane: protocol.Urgent})
+	stop(t, b)
+	cfg.Listen = "127.0.0.1:0"
+	b = start(t, cfg) // remembers the event, and then does not
+	for _, forget := range []bool{false, true} {
+		if forget {
+			b.own[protocol.Urgent].known.now = nil
+		}
+		for room, want := range map[string]bool{"w:1": true, "w:2": false} {
+			if has, err := b.Has(t.Context(), protocol.Urgent, room, "a.1/b"); err != nil || has != want {
+				t.Errorf("room %s: %v, %v", room, has, err)
+			}
+		}
+		if has, err := b.Has(t.Context(), protocol.Normal, "w:1", "a.1/b"); err != nil || has {
+			t.Errorf("the other lane: %v, %v", has, err)
+		}
+	}
+}
+
+func TestGossipGoesToOneOrToAll(t *testing.T) {
+	var peers []Peer
+	for _, name := range []string{"n1", "n2", "n3"} {
+		peers = append(peers, Peer{Node: name, Region: "r-" + name, URL: "nats://" + freeAddress(t)})
+	}
+	var mu sync.Mutex
+	heard := map[string]string{}
+	var nodes []*Backbone
+	for _, p := range peers {
+		cfg := testConfig(t, p.Node)
+		cfg.Listen, cfg.Peers = strings.TrimPrefix(p.URL, "nats://"), peers
+		b := start(t, cfg)
+		b.OnGossip(func(data []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard[p.Node] += string(data)
+		})
+		nodes = append(nodes, b)
+	}
+	eventually(t, "links", func() error {
+		for _, l := range nodes[0].links {
+			if !l.up.Load() {
+				return fmt.Errorf("to %s is down", l.peer.Node)
+			}
+		}
+		return nil
+	})
+	nodes[0].Gossip("n2", []byte("a"))
+	nodes[0].Gossip("", []byte("b"))
+	nodes[0].Gossip("n3", []byte("c"))
+	eventually(t, "gossip", func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if got := fmt.Sprint(heard); got != "map[n2:ab n3:bc]" {
+			return errors.New(got)
+		}
+		return nil
+	})
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func TestLogIsReadInBatchesToItsEnd(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -181,6 +182,26 @@ func streamInfo(ctx context.Context, nc *nats.Conn, lane protocol.Lane) (*jetstr
 		return nil, fmt.Errorf("asking the log about the %v lane: %w", lane, err)
 	}
 	return stream.CachedInfo(), nil
+}
+
+// logHas asks the log at the other end of a connection whether it holds something on a subject.
+func logHas(ctx context.Context, nc *nats.Conn, lane protocol.Lane, subject string) (bool, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return false, fmt.Errorf("asking the log about an event: %w", err)
+	}
+	info, err := js.Stream(ctx, streamName(lane))
+	if err != nil {
+		return false, fmt.Errorf("asking the log about an event: %w", err)
+	}
+	_, err = info.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("asking the log about an event: %w", err)
+	}
+	return true, nil
 }
 
 // purgeBefore removes everything before a sequence number from the own log.

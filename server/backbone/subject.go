@@ -14,9 +14,11 @@ import (
 //	evt.<node>.<u|n>.<room>.<id>   stored, and live to those subscribed
 //	eph                            live only: casts
 //	ann                            live only: announcements (receipts)
+//	gsp                            live only: what nodes tell each other about themselves (presence)
 const (
 	castSubject     = "eph"
 	announceSubject = "ann"
+	gossipSubject   = "gsp"
 )
 
 // laneToken is the lane as a part of a subject.
