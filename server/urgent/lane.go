@@ -152,20 +152,33 @@ func (l *Lane) Close(ctx context.Context) error {
 // belongs to the lane then. An id that was published before, here or on another node, is held again
 // and not delivered again.
 func (l *Lane) Publish(ctx context.Context, ev *backbone.Event) (Held, error) {
+	wait, err := l.Submit(ev)
+	if err != nil {
+		return Held{}, err
+	}
+	return wait(ctx)
+}
+
+// Submit is Publish in two steps, for a publisher whose events must keep their order and that does
+// not want to wait for each: the members here have the event when Submit returns, and wait returns
+// when two regions hold it. wait must be called once.
+func (l *Lane) Submit(ev *backbone.Event) (wait func(context.Context) (Held, error), err error) {
 	if ev.ID == "" {
 		ev.ID = uuid.NewString()
 	}
 	if err := ev.Validate(); err != nil {
-		return Held{}, fmt.Errorf("event refused: %w", err)
+		return nil, fmt.Errorf("event refused: %w", err)
 	}
 	if err := l.isOpen(); err != nil {
-		return Held{}, err
+		return nil, err
 	}
-	start := time.Now()
+	start, lane := time.Now(), ev.Lane
 	h := l.shard(ev.Room).publish(l, ev, start)
-	held, err := h.wait(ctx, l.cfg.Deadline)
-	l.m.held(ev.Lane, time.Since(start), err)
-	return held, err
+	return func(ctx context.Context) (Held, error) {
+		held, err := h.wait(ctx, l.cfg.Deadline-time.Since(start))
+		l.m.held(lane, time.Since(start), err)
+		return held, err
+	}, nil
 }
 
 // Cast delivers the event to the members here before it returns, and sends it to the other nodes.
