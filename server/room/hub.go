@@ -2,7 +2,6 @@ package room
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 	"time"
 
@@ -49,8 +48,7 @@ func (h *Hub) Join(name string, m *Member, first func()) {
 	defer s.mu.Unlock()
 	r := s.rooms[name]
 	if r == nil {
-		_, sub, _ := strings.Cut(name, ":")
-		r = &Room{name: name, topic: protocol.WireTopic(sub)}
+		r = &Room{name: name}
 		s.rooms[name] = r
 	}
 	r.add(m, first)
@@ -63,7 +61,7 @@ func (h *Hub) Leave(m *Member) {
 	s := h.shard(m.room.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.room.remove(m) == 0 {
+	if !m.room.remove(m) {
 		delete(s.rooms, m.room.name)
 	}
 	h.metrics.Subscriptions.Dec()
@@ -87,10 +85,14 @@ func (h *Hub) room(name string) *Room {
 	return s.rooms[name]
 }
 
-// Deliver queues an event for the members of its room on this node. sender is the member that
-// published it here, or nil.
-func (h *Hub) Deliver(ev *backbone.Event, sender *Member) {
-	delivered, flawed := 0, 0
+// Change lets f change what a member is sent: its exported fields, of which Path, Version and Sink must
+// stay.
+func (h *Hub) Change(m *Member, f func(*Member)) { m.room.change(m, f) }
+
+// Deliver queues an event for the members of its room on this node whom it concerns, and returns how
+// many. sender is the member that published it here, or nil.
+func (h *Hub) Deliver(ev *backbone.Event, sender *Member) (delivered int) {
+	flawed := 0
 	if r := h.room(ev.Room); r != nil {
 		delivered, flawed = r.deliver(ev, sender, h.flaw)
 	}
@@ -102,13 +104,27 @@ func (h *Hub) Deliver(ev *backbone.Event, sender *Member) {
 	if delivered > 0 && !ev.Replayed {
 		h.metrics.DeliveryLatency[ev.Lane].Observe(age(ev, time.Now()).Seconds())
 	}
+	return delivered
 }
 
-// Replay queues a stored event for one member, misbehaving like Deliver if the node shall.
+// Presence tells the members of a room on this node who came and went, and returns how many were told.
+// payload gives the presence_diff as it is seen at a path, or nil.
+func (h *Hub) Presence(name string, payload func(path string) []byte) (told int) {
+	if r := h.room(name); r != nil {
+		return r.presence(payload)
+	}
+	return 0
+}
+
+// Replay queues a stored event for one member if it concerns it, misbehaving like Deliver if the node
+// shall.
 func (h *Hub) Replay(m *Member, joinRef protocol.Ref, ev *backbone.Event) {
+	if !Concerns(m.Path, ev.Path, ev.Lane) {
+		return
+	}
 	stored := *ev
 	stored.Replayed = true
-	f, ok := Replayed(m.room.topic, joinRef, m.Version, &stored)
+	f, ok := Replayed(m.place.topic, m.Path, joinRef, m.Version, &stored)
 	switch {
 	case !ok:
 	case ev.Lane == protocol.Urgent && h.flaw.hits(ev.ID, m.Key):

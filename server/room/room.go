@@ -1,15 +1,19 @@
-// Package room is one topic on one node: who has joined it, and the fan-out of an event to them.
+// Package room is one topic, or one tree of topics, on one node: who has joined it, and the fan-out of an event to them.
 //
 // A public and a private channel of the same name are different rooms, so a room's name says which
 // it is ("public:wed:42", "private:wed:42"). A Hub holds the rooms of a node; a room exists while
 // it has members.
 //
-// Fan-out is the hot path. An event is encoded at most once per wire version, whatever the number
-// of members, and the finished frame is shared by all their queues: a member more costs a few words
+// Hierarchical topics (see Tree) are places in one room: whoever has joined the top of a wedding is
+// sent what is published below it, and what is urgent goes to everybody in the room.
+//
+// Fan-out is the hot path. An event is encoded at most once per place and wire version, whatever the
+// number of members, and the finished frame is shared by all their queues: a member more costs a few words
 // in a queue and a system call, no copy and no encoding.
 package room
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -27,82 +31,105 @@ type Sink interface {
 type Member struct {
 	Sink     Sink
 	Version  protocol.Version
+	Path     string // of its topic in the room, see Tree
 	Key      string // presence key: the name under which others know the member
 	Self     bool   // wants its own broadcasts back
 	Receipts bool   // wants to know who has which urgent message
+	Deaf     bool   // may not have broadcasts: its rights are for presence alone
+	Presence bool   // may see who is there
 
 	room  *Room
-	index int // in room.members
+	place *place
+	index int // in place.members
 }
 
-// Name returns the name of a room.
-func Name(private bool, sub string) string {
-	if private {
-		return "private:" + sub
-	}
-	return "public:" + sub
-}
-
-// Room is one topic. Its zero value is not usable; a Hub makes it.
+// Room is one topic, or one tree of them. Its zero value is not usable; a Hub makes it.
 type Room struct {
-	name  string
-	topic string // on the wire
+	name string
 
-	mu      sync.RWMutex // guards the following
-	members []*Member
+	mu     sync.RWMutex // guards the following
+	places []*place     // none of them empty
 }
 
 func (r *Room) add(m *Member, first func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first()
-	m.room, m.index = r, len(r.members)
-	r.members = append(r.members, m)
+	r.place(m.Path).add(m)
+	m.room = r
 }
 
-// remove reports how many members are left.
-func (r *Room) remove(m *Member) int {
+// place finds or makes the place of a path. mu is held.
+func (r *Room) place(path string) *place {
+	for _, p := range r.places {
+		if p.path == path {
+			return p
+		}
+	}
+	p := &place{path: path, topic: protocol.WireTopic(SubTopic(r.name, path))}
+	r.places = append(r.places, p)
+	return p
+}
+
+// remove reports whether members are left.
+func (r *Room) remove(m *Member) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := len(r.members) - 1
-	r.members[m.index] = r.members[last]
-	r.members[m.index].index = m.index
-	r.members[last] = nil
-	r.members = r.members[:last]
-	return last
+	r.leave(m)
+	return len(r.places) > 0
 }
 
-// swap puts m in the place of old.
+// leave takes a member out of its place. mu is held.
+func (r *Room) leave(m *Member) {
+	if m.place.remove(m); len(m.place.members) == 0 {
+		r.places = slices.DeleteFunc(r.places, func(p *place) bool { return p == m.place })
+	}
+}
+
+// swap puts m in the room and old out of it.
 func (r *Room) swap(old, m *Member, first func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first()
-	m.room, m.index = r, old.index
-	r.members[m.index] = m
+	r.place(m.Path).add(m)
+	m.room = r
+	r.leave(old)
 }
 
-// deliver queues an event for every member but a sender that does not want it back. It allocates
-// one frame per wire version in use.
+// change lets f change what a member is sent.
+func (r *Room) change(m *Member, f func(*Member)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(m)
+}
+
+// deliver queues an event for every member whom it concerns, but not for a sender that does not want it
+// back. It allocates one frame per place and wire version in use.
 func (r *Room) deliver(ev *backbone.Event, sender *Member, flaw Flaw) (delivered, flawed int) {
-	var encoded [len(versions)]encoding
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, m := range r.members {
-		if m == sender && !m.Self {
+	for _, p := range r.places {
+		if !Concerns(p.path, ev.Path, ev.Lane) {
 			continue
 		}
-		e := &encoded[m.Version-1]
-		if !e.tried {
-			e.tried = true
-			e.frame, e.ok = Live(r.topic, m.Version, ev)
-		}
-		switch {
-		case !e.ok:
-		case ev.Lane == protocol.Urgent && flaw.hits(ev.ID, m.Key):
-			flawed++
-			flaw.send(m.Sink, ev.Lane, e.frame)
-		case m.Sink.Send(ev.Lane, e.frame):
-			delivered++
+		var encoded [len(versions)]encoding
+		for _, m := range p.members {
+			if m == sender && !m.Self || m.Deaf {
+				continue
+			}
+			e := &encoded[m.Version-1]
+			if !e.tried {
+				e.tried = true
+				e.frame, e.ok = Live(p.topic, p.path, m.Version, ev)
+			}
+			switch {
+			case !e.ok:
+			case ev.Lane == protocol.Urgent && flaw.hits(ev.ID, m.Key):
+				flawed++
+				flaw.send(m.Sink, ev.Lane, e.frame)
+			case m.Sink.Send(ev.Lane, e.frame):
+				delivered++
+			}
 		}
 	}
 	return delivered, flawed
@@ -110,21 +137,43 @@ func (r *Room) deliver(ev *backbone.Event, sender *Member, flaw Flaw) (delivered
 
 // receipt tells the members that asked for receipts who has a message.
 func (r *Room) receipt(rc *protocol.Receipt) {
-	var encoded [len(versions)]encoding
+	r.tell(protocol.EventReceipt,
+		func(string) []byte { return protocol.AppendReceipt(nil, rc) },
+		func(m *Member) bool { return m.Receipts })
+}
+
+// presence tells the members that may know it who came and went.
+func (r *Room) presence(payload func(path string) []byte) (told int) {
+	return r.tell(protocol.EventPresenceDiff, payload, func(m *Member) bool { return m.Presence })
+}
+
+// tell sends a text message of the server on the normal lane. A place without a payload is passed over.
+func (r *Room) tell(event string, payload func(path string) []byte, wants func(*Member) bool) (told int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, m := range r.members {
-		if !m.Receipts {
-			continue
+	for _, p := range r.places {
+		f := protocol.Frame{Topic: p.topic, Event: event}
+		var encoded [len(versions)]encoding
+		for _, m := range p.members {
+			if !wants(m) {
+				continue
+			}
+			if f.Payload == nil {
+				if f.Payload = payload(p.path); f.Payload == nil {
+					break
+				}
+			}
+			e := &encoded[m.Version-1]
+			if !e.tried {
+				e.tried = true
+				e.frame = socket.Text(protocol.AppendText(socket.Begin(len(f.Topic)+len(f.Payload)+64), m.Version, &f))
+			}
+			if m.Sink.Send(protocol.Normal, e.frame) {
+				told++
+			}
 		}
-		e := &encoded[m.Version-1]
-		if !e.tried {
-			e.tried = true
-			f := protocol.Frame{Topic: r.topic, Event: protocol.EventReceipt, Payload: protocol.AppendReceipt(nil, rc)}
-			e.frame = socket.Text(protocol.AppendText(socket.Begin(len(f.Topic)+len(f.Payload)+64), m.Version, &f))
-		}
-		m.Sink.Send(protocol.Normal, e.frame)
 	}
+	return told
 }
 
 // encoding is the finished frame of an event in one wire version.
