@@ -3,12 +3,16 @@ package auth
 import (
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "a-secret-of-at-least-thirty-two-bytes"
 
@@ -25,7 +29,7 @@ func sign(t *testing.T, method jwt.SigningMethod, key any, claims jwt.MapClaims)
 
 func verifier(t *testing.T) *Verifier {
 	t.Helper()
-	v, err := New(Config{Secret: secret, Now: func() time.Time { return now }})
+	v, err := New(t.Context(), Config{Secret: secret, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +61,12 @@ func TestRefusals(t *testing.T) {
 			"Token expiration time is invalid", "InvalidJWTToken: Token expiration time is invalid"},
 		"expired": {sign(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"role": "authenticated", "exp": now.Unix() - 7}),
 			"Token has expired", "InvalidJWTToken: Token has expired 7 seconds ago"},
+		"expired, no role": {sign(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"exp": now.Unix() - 7}),
+			"Token has expired", "InvalidJWTToken: Token has expired 7 seconds ago"},
+		"exp is huge": {sign(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"role": "authenticated", "exp": 1e300}),
+			"Token expiration time is invalid", "InvalidJWTToken: Token expiration time is invalid"},
+		"iat is a word": {sign(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"role": "authenticated", "exp": exp, "iat": "today"}),
+			"Error connecting to Realtime", "Unknown Error on Channel"},
 		"expires now": {sign(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"role": "authenticated", "exp": now.Unix()}),
 			"Token has expired", "InvalidJWTToken: Token has expired 0 seconds ago"},
 	} {
@@ -93,7 +103,7 @@ func TestGoodTokens(t *testing.T) {
 }
 
 func TestOpenVerifierTakesAnything(t *testing.T) {
-	v, err := New(Config{Open: true})
+	v, err := New(t.Context(), Config{Open: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +124,11 @@ func TestConfig(t *testing.T) {
 		"no secret":    {},
 		"short secret": {Secret: "hunter2"},
 		"open, secret": {Secret: secret, Open: true},
+		"open, JWKS":   {JWKS: "keys.json", Open: true},
+		"validator":    {Secret: secret, Validators: map[string]string{"iss": ""}},
+		"refresh":      {Secret: secret, RefreshEvery: -time.Second},
 	} {
-		if _, err := New(cfg); err == nil {
+		if _, err := New(t.Context(), cfg); err == nil {
 			t.Errorf("%s was accepted", name)
 		}
 	}
@@ -129,10 +142,88 @@ func TestClean(t *testing.T) {
 	}
 }
 
-func TestMembersPolicy(t *testing.T) {
-	for role, want := range map[string]bool{"anon": false, "authenticated": true, RoleService: true} {
-		if got := Members(&Claims{Role: role}, "wed:42", Broadcast, Read); got != want {
-			t.Errorf("role %s: %v, want %v", role, got, want)
+func TestValidators(t *testing.T) {
+	v, err := New(t.Context(), Config{Secret: secret, Now: func() time.Time { return now }, Validators: map[string]string{"iss": "https://id.example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		iss  any
+		good bool
+	}{"equal": {"https://id.example.com", true}, "other": {"https://evil.example.com", false}, "a number": {7, false}, "missing": {nil, false}} {
+		claims := jwt.MapClaims{"role": "authenticated", "exp": now.Unix() + 60, "iat": 1_700_000_000.25}
+		if c.iss != nil {
+			claims["iss"] = c.iss
 		}
+		_, err := v.Verify(sign(t, jwt.SigningMethodHS256, []byte(secret), claims))
+		if c.good != (err == nil) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var refusal *Refusal
+		if errors.As(err, &refusal) && (refusal.Status() != http.StatusInternalServerError || !strings.Contains(refusal.Error(), "claim `iss` must be")) {
+			t.Errorf("%s: %d %q", name, refusal.Status(), refusal.Error())
+		}
+	}
+}
+
+// A token can be written in one way only: another spelling of the same bytes is another text, and
+// what is keyed by the text would take it for another token.
+func TestTokensHaveOneSpelling(t *testing.T) {
+	good := sign(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"role": "authenticated", "exp": now.Unix() + 60})
+	last := strings.IndexByte(base64Alphabet, good[len(good)-1])
+	for name, token := range map[string]string{
+		"line end in the signature": good[:len(good)-3] + "\n" + good[len(good)-3:],
+		"padding":                   good + "=",
+		"loose last bits":           good[:len(good)-1] + string(base64Alphabet[last|1]),
+		"a fourth part":             good + ".e30",
+		"huge":                      good + strings.Repeat("A", maxToken),
+	} {
+		if _, err := verifier(t).Verify(token); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	if _, err := verifier(t).Verify(good); err != nil {
+		t.Error(err)
+	}
+}
+
+const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// What is remembered of a token must not outlive it, and bearers do not share what is theirs.
+func TestRememberedTokens(t *testing.T) {
+	clock := now
+	v, err := New(t.Context(), Config{Secret: secret, Now: func() time.Time { return clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := sign(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"role": "authenticated", "exp": now.Unix() + 60})
+	first, err := v.Verify(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Header = http.Header{"X-Device": {"door"}}
+	second, err := v.Verify(token)
+	if err != nil || second.Header != nil || second == first {
+		t.Errorf("second bearer: %+v, %v", second, err)
+	}
+	clock = now.Add(61 * time.Second)
+	if _, err := v.Verify(token); err == nil || err.Error() != "Token has expired 1 seconds ago" {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+func TestSeenIsBounded(t *testing.T) {
+	s := newSeen()
+	d := func(n int) digest { return digest{byte(n), byte(n >> 8), byte(n >> 16)} }
+	for n := range 5 * seenTokens {
+		s.put(d(n), &Claims{})
+		s.get(d(0)) // stays, because it is used
+	}
+	if size := len(s.young) + len(s.old); size > 2*seenTokens {
+		t.Errorf("%d tokens are remembered, at most %d should be", size, 2*seenTokens)
+	}
+	if s.get(d(0)) == nil || s.get(d(1)) != nil || s.get(d(5*seenTokens-1)) == nil {
+		t.Error("the used and the newest must stay, the unused and old must go")
 	}
 }

@@ -1,5 +1,11 @@
 package auth
 
+import (
+	_ "embed"
+	"fmt"
+	"sync"
+)
+
 // Extension is the part of a channel that a policy is asked about.
 type Extension string
 
@@ -17,9 +23,66 @@ const (
 
 // Policy says whether the bearer of claims may act on a private topic (without its wire prefix).
 // It is never asked about public rooms: there, any valid token is enough.
+//
+// Policies are written in files; default-policy.yaml describes their language.
 type Policy func(claims *Claims, topic string, ext Extension, act Action) bool
 
-// Members is the policy until topics have owners: whoever has an account may read and write.
-func Members(claims *Claims, _ string, _ Extension, _ Action) bool {
-	return claims.Role != RoleAnonymous
+var (
+	//go:embed default-policy.yaml
+	defaultText []byte
+	//go:embed local-policy.yaml
+	localText []byte
+
+	defaultPolicy = sync.OnceValue(func() Policy { return embedded("default-policy.yaml", defaultText) })
+	localPolicy   = sync.OnceValue(func() Policy { return embedded("local-policy.yaml", localText) })
+)
+
+// DefaultPolicy lets every role but RoleAnonymous read and write (default-policy.yaml).
+func DefaultPolicy() Policy { return defaultPolicy() }
+
+// LocalPolicy lets every valid token do everything (local-policy.yaml).
+func LocalPolicy() Policy { return localPolicy() }
+
+// Members is DefaultPolicy as a Policy.
+func Members(claims *Claims, topic string, ext Extension, act Action) bool {
+	return defaultPolicy()(claims, topic, ext, act)
+}
+
+// embedded parses a policy that was compiled in; that it is valid is tested.
+func embedded(name string, text []byte) Policy {
+	p, err := parseRules(name, text)
+	if err != nil {
+		panic(fmt.Sprintf("the policy in this program is broken: %v", err))
+	}
+	return p.allows
+}
+
+// ParsePolicy reads the text of a policy file. Its error names every mistake with its line.
+func ParsePolicy(yaml []byte) (Policy, error) {
+	rules, err := parseRules("policy", yaml)
+	if err != nil {
+		return nil, err
+	}
+	return rules.allows, nil
+}
+
+// maxPolicy bounds a policy file, in bytes.
+const maxPolicy = 1 << 20
+
+// LoadPolicy reads a policy file.
+func LoadPolicy(path string) (Policy, error) {
+	rules, _, err := loadRules(path)
+	if err != nil {
+		return nil, err
+	}
+	return rules.allows, nil
+}
+
+func loadRules(path string) (rules, []byte, error) {
+	text, err := readFile(path, maxPolicy)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the policy: %w", err)
+	}
+	rules, err := parseRules(path, text)
+	return rules, text, err
 }
