@@ -23,6 +23,11 @@ var arrows = map[string][]string{
 	"protocol":            {},
 	"client":              {"protocol"},
 	"server":              {"protocol", "server/..."},
+	"server/presence":     {"protocol"},
+	"server/limit":        {},
+	"server/auth":         {},
+	"server/account":      {"server/auth"},
+	"server/changes":      {"protocol", "server/backbone", "server/auth", "server/changes/..."},
 	"xk6-wedsync":         {"client", "protocol", "internal/clock", "xk6-wedsync/..."},
 	"xk6-wedsync/fleet":   {"client", "protocol", "internal/clock", "xk6-wedsync/journal"},
 	"xk6-wedsync/journal": {"internal/clock"},
@@ -49,6 +54,7 @@ var foreign = []struct {
 	{"k8s.io/", []string{"chaos"}},
 	{"sigs.k8s.io/", []string{"chaos"}},
 	{"github.com/nats-io/", []string{"server/backbone"}},
+	{"github.com/jackc/", []string{"server/changes", "server/changes/source", "server/changes/pgtest"}},
 }
 
 // TestArrows holds the imports of the house against shared design: data flows one way, and the heavy

@@ -33,6 +33,13 @@ const (
 	logPort  = 4222 // its log server, for the other nodes
 )
 
+// Unlimited lifts the limits that a server sets to the rates of its clients: those of one application, which a load
+// test is meant to exceed.
+var Unlimited = []string{
+	"--max-joins-per-second=0", "--max-events-per-second=0", "--max-presence-events-per-second=0",
+	"--max-changes-per-second=0", "--max-connects-per-second=0", "--presence-calls=0",
+}
+
 // stopGrace is how long a server has to end by itself before it is killed.
 const stopGrace = 5 * time.Second
 
@@ -46,6 +53,7 @@ type Config struct {
 	JWTSecret      string      // of the tokens that the servers accept
 	ClusterSecret  string      // between the servers
 	Flaw           string      // breaks the servers on purpose (wedsync-server --flaw)
+	ExtraArgs      []string    // flags of wedsync-server for every node, after those that the cluster sets
 	Env            []string    // KEY=VALUE, added to this process's environment for the servers
 	Network        wan.Network
 	Logger         *slog.Logger // default slog.Default()

@@ -104,6 +104,7 @@ func (n *Node) introduce(all []*Node) error {
 	if n.cfg.Flaw != "" {
 		n.args = append(n.args, "--flaw", n.cfg.Flaw)
 	}
+	n.args = append(n.args, n.cfg.ExtraArgs...)
 	return nil
 }
 

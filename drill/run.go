@@ -263,7 +263,8 @@ func (r *run) startCluster(ctx context.Context) error {
 	r.manifest.Network = describe(network, r.profile)
 	r.progress.note("starting %d regions (%s)", len(r.drill.Topology.Regions), network.Describe())
 	r.cluster, err = cluster.Start(ctx, cluster.Config{
-		Regions: r.drill.Topology.Regions, NodesPerRegion: r.drill.Topology.Nodes, Profile: r.profile, Network: network,
+		ExtraArgs: cluster.Unlimited,
+		Regions:   r.drill.Topology.Regions, NodesPerRegion: r.drill.Topology.Nodes, Profile: r.profile, Network: network,
 		Dir: r.work, ServerBinary: r.serverBin, JWTSecret: secret(), ClusterSecret: secret(), Flaw: r.cfg.Flaw,
 		Env: []string{calmGC}, Logger: r.cfg.Logger,
 	})

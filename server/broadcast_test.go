@@ -191,7 +191,7 @@ func TestUrgentWithoutAckIsHeldInSilence(t *testing.T) {
 }
 
 func TestPayloadLimit(t *testing.T) {
-	n := start(t)
+	n := start(t, func(c *Config) { c.Limits.PayloadBytes = 3_000_500 })
 	for _, private := range []string{"true", "false"} {
 		c := n.joined(t, "realtime:r", `{"private":`+private+`,"broadcast":{"ack":true}}`)
 		silent := n.joined(t, "realtime:r", `{"private":`+private+`}`)

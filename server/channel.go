@@ -8,6 +8,7 @@ import (
 
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/auth"
+	"github.com/wedsync/wedsync/server/changes"
 	"github.com/wedsync/wedsync/server/room"
 )
 
@@ -17,7 +18,7 @@ type channel struct {
 	room.Member
 	topic   string       // on the wire
 	sub     string       // without the prefix
-	room    string       // room.Name
+	room    string       // of the hub; Member.Path is the place in it
 	joinRef protocol.Ref // names this life of the channel
 	private bool
 	ack     bool   // wants a reply to each broadcast
@@ -27,10 +28,20 @@ type channel struct {
 	claims *auth.Claims
 	token  uint64 // hash of the last token, to know it again
 	expiry *time.Timer
-	write  right
+	rights rights
+
+	presence presenceOf
+	changes  *changes.Subscription // nil without Postgres changes
 }
 
-// right is a permission that is asked for once and remembered until the token changes.
+// rights of a channel's bearer. On a public channel everything is granted.
+type rights struct {
+	// Asked for at the join and with each new token.
+	readBroadcast, readPresence bool
+	// Asked for when they are first needed, and remembered until the token changes.
+	writeBroadcast, writePresence right
+}
+
 type right uint8
 
 const (
@@ -39,18 +50,35 @@ const (
 	denied
 )
 
-// mayWrite says whether the channel's bearer may broadcast.
-func (c *session) mayWrite(ch *channel) bool {
+// readRights asks what a bearer may read.
+func (s *Server) readRights(private bool, claims *auth.Claims, sub string) rights {
+	return rights{
+		readBroadcast: !private || s.policy(claims, sub, auth.Broadcast, auth.Read),
+		readPresence:  !private || s.policy(claims, sub, auth.Presence, auth.Read),
+	}
+}
+
+// suffices says whether the rights are enough to be on a channel: one of them, and the one for presence
+// counts if presence is wanted.
+func (r *rights) suffices(presence bool) bool { return r.readBroadcast || presence && r.readPresence }
+
+// lost says whether one of the rights that counted before is gone.
+func (r *rights) lost(before *rights, presence bool) bool {
+	return before.readBroadcast && !r.readBroadcast || presence && before.readPresence && !r.readPresence
+}
+
+// may asks for a right to write, once.
+func (c *session) may(ch *channel, remembered *right, ext auth.Extension) bool {
 	if !ch.private {
 		return true
 	}
-	if ch.write == unasked {
-		ch.write = denied
-		if c.server.cfg.Policy(ch.claims, ch.sub, auth.Broadcast, auth.Write) {
-			ch.write = granted
+	if *remembered == unasked {
+		*remembered = denied
+		if c.server.policy(ch.claims, ch.sub, ext, auth.Write) {
+			*remembered = granted
 		}
 	}
-	return ch.write == granted
+	return *remembered == granted
 }
 
 // tokenSeed makes the hashes of tokens unpredictable.
@@ -77,12 +105,40 @@ func (c *session) refresh(f *protocol.Frame, ch *channel) {
 		c.end(ch, err.Error())
 		return
 	}
-	if ch.private && !c.server.cfg.Policy(claims, ch.sub, auth.Broadcast, auth.Read) {
-		c.end(ch, "You no longer have permission to read from this Channel topic: "+ch.sub)
-		return
+	claims = c.withHeader(claims)
+	if c.judgeAgain(ch, claims) {
+		ch.claims, ch.token = claims, hash
+		c.watchExpiry(ch)
+		if ch.changes != nil {
+			ch.changes.Reclaim(claims)
+		}
 	}
-	ch.claims, ch.token, ch.write = claims, hash, unasked
-	c.watchExpiry(ch)
+}
+
+// judgeAgain asks the policy once more, because the token or the policy has changed. A channel that has
+// lost a right to read is ended, and false returned. mu is held.
+func (c *session) judgeAgain(ch *channel, claims *auth.Claims) bool {
+	now := c.server.readRights(ch.private, claims, ch.sub)
+	if now.lost(&ch.rights, ch.presence.wanted) {
+		c.end(ch, "You no longer have permission to read from this Channel topic: "+ch.sub)
+		return false
+	}
+	ch.claims, ch.rights = claims, now
+	c.server.hub.Change(&ch.Member, func(m *room.Member) { m.Deaf, m.Presence = !now.readBroadcast, now.readPresence })
+	if ch.presence.id != 0 && !c.may(ch, &ch.rights.writePresence, auth.Presence) {
+		c.untrack(ch)
+	}
+	return true
+}
+
+// withHeader returns claims with the headers of the socket's handshake, for the policy.
+func (c *session) withHeader(claims *auth.Claims) *auth.Claims {
+	if len(c.claims.Header) == 0 {
+		return claims
+	}
+	with := *claims
+	with.Header = c.claims.Header
+	return &with
 }
 
 // end closes a channel, saying why. mu is held.
@@ -119,7 +175,11 @@ func (ch *channel) stopExpiry() {
 // if it brought none or an opaque API key.
 func (c *session) bearer(token string) (*auth.Claims, error) {
 	if token != "" && !auth.IsAPIKey(token) {
-		return c.server.verifier.Verify(auth.Clean(token))
+		claims, err := c.server.verifier.Verify(auth.Clean(token))
+		if err != nil {
+			return nil, err
+		}
+		return c.withHeader(claims), nil
 	}
 	if !c.claims.Expiry.IsZero() && !time.Now().Before(c.claims.Expiry) {
 		return nil, c.server.verifier.Expired(c.claims)

@@ -9,11 +9,15 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/limit"
 	"github.com/wedsync/wedsync/server/room"
 )
 
 // The reasons for refusing a join, with the codes that clients match on.
 const (
+	reasonPrivateOnly = "PrivateOnly: This project only allows private channels"
+	reasonUsers       = "ConnectionRateLimitReached: Too many connected users"
+	reasonJoins       = "ClientJoinRateLimitReached: Too many joins per second"
 	reasonChannels    = "ChannelRateLimitReached: Too many channels"
 	reasonRead        = protocol.ReasonUnauthorized + ": You do not have permissions to read from this Channel topic: "
 	reasonTopic       = "UnknownErrorOnChannel: The topic is too long"
@@ -21,13 +25,12 @@ const (
 	reasonReplayParam = "UnableToReplayMessages: Replay params are not valid"
 
 	reasonRestarting = "RealtimeRestarting: Realtime is restarting, please standby"
-
-	textNoDatabase = "No database is configured on this server: subscriptions to Postgres changes receive nothing"
 )
 
 // join handles phx_join. old is the channel that the topic has already, or nil: its life ends, but
 // not its place in the room, so that nothing is missed in between. mu is held.
 func (c *session) join(f *protocol.Frame, old *channel) {
+	c.tried = true
 	sub, err := protocol.SubTopic(f.Topic)
 	if errors.Is(err, protocol.ErrUnmatchedTopic) {
 		c.send(protocol.Urgent, "", f.Ref, f.Topic, protocol.EventReply, protocol.ReasonPayload(err.Error()))
@@ -37,12 +40,11 @@ func (c *session) join(f *protocol.Frame, old *channel) {
 	if len(wrong) > 0 { // the rest of it counts
 		c.server.log.Info("a join has wrong fields", "code", "InvalidJoinPayload", "topic", f.Topic, "err", errors.Join(wrong...))
 	}
-	var claims *auth.Claims
-	reason := ""
+	ch, reason := (*channel)(nil), ""
 	if err != nil {
 		reason = err.Error()
 	} else {
-		claims, reason = c.judge(sub, &j, old)
+		ch, reason = c.judge(f, sub, &j, old)
 	}
 	if reason != "" {
 		if old != nil {
@@ -52,13 +54,25 @@ func (c *session) join(f *protocol.Frame, old *channel) {
 		c.refuse(f, reason)
 		return
 	}
-	c.admit(f, sub, &j, claims, old)
+	c.admit(f, ch, &j, old)
 }
 
-// judge returns under whose claims a join happens, or the reason why it does not. mu is held.
-func (c *session) judge(sub string, j *protocol.Join, old *channel) (*auth.Claims, string) {
-	s := c.server
-	if old == nil && len(c.channels) >= s.cfg.MaxChannels {
+// judge returns the channel that a join makes, or the reason why it makes none. The order of the checks
+// is the protocol's. mu is held.
+func (c *session) judge(f *protocol.Frame, sub string, j *protocol.Join, old *channel) (*channel, string) {
+	s, config := c.server, &j.Config
+	if s.isStopping() {
+		return nil, reasonRestarting
+	}
+	if s.cfg.PrivateOnly && !config.Private {
+		return nil, reasonPrivateOnly
+	}
+	if !s.limits.Joins.Take(1) {
+		s.limits.Reached(limit.Joins)
+		return nil, reasonJoins
+	}
+	if most := s.cfg.Limits.ChannelsPerSocket; old == nil && most > 0 && len(c.channels) >= most {
+		s.limits.Reached(limit.Channels)
 		return nil, reasonChannels
 	}
 	if len(room.Name(true, sub)) > backbone.MaxRoom {
@@ -68,24 +82,60 @@ func (c *session) judge(sub string, j *protocol.Join, old *channel) (*auth.Claim
 	if err != nil {
 		return nil, joinReason(err)
 	}
-	if j.Config.Private && !s.cfg.Policy(claims, sub, auth.Broadcast, auth.Read) {
+	rights := s.readRights(config.Private, claims, sub)
+	if !rights.suffices(config.Presence.Enabled) {
 		return nil, reasonRead + sub
 	}
-	if resume := j.Config.Wedsync.Resume; resume != nil {
+	if resume := config.Wedsync.Resume; resume != nil {
 		if why := s.unfit(resume.Returning); why != "" {
 			s.log.Debug("a member that resumes is sent elsewhere", "why", why)
 			return nil, reasonRestarting
 		}
 	}
-	if replay := j.Config.Broadcast.Replay; replay != nil {
-		if !j.Config.Private {
+	if replay := config.Broadcast.Replay; replay != nil {
+		if !config.Private || !rights.readBroadcast {
 			return nil, reasonReplayRoom
 		}
 		if replay.Since == nil || *replay.Since < 0 {
 			return nil, reasonReplayParam
 		}
 	}
-	return claims, ""
+	if !c.counted { // last, so that only who joins is counted
+		if !s.limits.Users.Enter() {
+			s.limits.Reached(limit.UserCount)
+			return nil, reasonUsers
+		}
+		c.counted = true
+	}
+	return c.newChannel(f, sub, j, claims, rights), ""
+}
+
+func (c *session) newChannel(f *protocol.Frame, sub string, j *protocol.Join, claims *auth.Claims, rights rights) *channel {
+	config := &j.Config
+	name, path := c.server.cfg.Hierarchies.Place(config.Private, sub)
+	ch := &channel{
+		Member: room.Member{
+			Sink: c.socket, Version: c.version, Path: path, Key: config.Presence.Key,
+			Self: config.Broadcast.Self, Receipts: config.Wedsync.Receipts,
+			Deaf: !rights.readBroadcast, Presence: rights.readPresence,
+		},
+		topic: f.Topic, sub: sub, room: name, joinRef: f.JoinRef,
+		private: config.Private, ack: config.Broadcast.Ack, from: config.Presence.Key,
+		claims: claims, rights: rights, presence: presenceOf{wanted: config.Presence.Enabled},
+	}
+	if ch.Key == "" {
+		ch.Key = uuid.NewString()
+	}
+	if len(ch.from) > backbone.MaxName {
+		ch.from = "" // a name of that length tells nobody anything
+	}
+	if j.AccessToken != "" {
+		ch.token = hashToken(j.AccessToken)
+	}
+	if ch.joinRef == "" {
+		ch.joinRef = f.Ref // a version 1 client may leave join_ref out
+	}
+	return ch
 }
 
 // unfit says why the node cannot take a member that resumes, or nothing. A node that has been away does not
@@ -103,59 +153,31 @@ func (s *Server) unfit(returning bool) string {
 	return ""
 }
 
-// admit makes the channel. The order is the protocol's: the reply, the end of the old life, then
+// admit takes the channel in. The order is the protocol's: the reply, the end of the old life, then
 // what follows a join. mu is held.
-func (c *session) admit(f *protocol.Frame, sub string, j *protocol.Join, claims *auth.Claims, old *channel) {
-	config := &j.Config
-	ch := &channel{
-		Member: room.Member{
-			Sink: c.socket, Version: c.version, Key: config.Presence.Key,
-			Self: config.Broadcast.Self, Receipts: config.Wedsync.Receipts,
-		},
-		topic: f.Topic, sub: sub, room: room.Name(config.Private, sub), joinRef: f.JoinRef,
-		private: config.Private, ack: config.Broadcast.Ack, from: config.Presence.Key,
-		claims: claims,
-	}
-	if ch.Key == "" {
-		ch.Key = uuid.NewString()
-	}
-	if len(ch.from) > backbone.MaxName {
-		ch.from = "" // a name of that length tells nobody anything
-	}
-	if j.AccessToken != "" {
-		ch.token = hashToken(j.AccessToken)
-	}
-	if ch.joinRef == "" {
-		ch.joinRef = f.Ref // a version 1 client may leave join_ref out
-	}
+func (c *session) admit(f *protocol.Frame, ch *channel, j *protocol.Join, old *channel) {
 	answer := func() {
-		c.send(protocol.Urgent, f.JoinRef, f.Ref, f.Topic, protocol.EventReply, okWith(protocol.JoinResponse(config.PostgresChanges)))
+		c.send(protocol.Urgent, f.JoinRef, f.Ref, f.Topic, protocol.EventReply, okWith(protocol.JoinResponse(j.Config.PostgresChanges)))
 	}
 	if old == nil {
 		c.server.hub.Join(ch.room, &ch.Member, answer)
 		c.channels = append(c.channels, ch)
 	} else {
-		old.stopExpiry()
-		old.left.Store(true)
+		c.finish(old)
 		c.server.hub.Replace(&old.Member, ch.room, &ch.Member, answer)
 		c.sendClose(protocol.Urgent, old) // follows the answer in its lane
 		c.channels[slices.Index(c.channels, old)] = ch
 	}
 	c.watchExpiry(ch)
 	c.server.metrics.ChannelJoins.WithLabelValues("ok").Inc()
-	c.follow(ch, config)
+	c.follow(ch, &j.Config)
 }
 
 // follow sends what a client expects after the reply to its join. mu is held.
 func (c *session) follow(ch *channel, config *protocol.JoinConfig) {
 	c.startReplay(ch, config)
-	if len(config.PostgresChanges) > 0 {
-		c.sendSystem(protocol.Urgent, ch, "postgres_changes", protocol.StatusError, textNoDatabase)
-	}
-	if config.Broadcast.ReplicationReady {
-		c.sendSystem(protocol.Urgent, ch, "system", protocol.StatusError, textNoDatabase)
-	}
-	if config.Presence.Enabled { // empty, but clients wait for it
-		c.send(protocol.Urgent, ch.joinRef, "", ch.topic, protocol.EventPresenceState, nil)
+	c.subscribe(ch, config)
+	if ch.presence.wanted {
+		c.sendPresence(ch)
 	}
 }

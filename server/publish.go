@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/wedsync/wedsync/protocol"
+	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/limit"
 	"github.com/wedsync/wedsync/server/room"
 	"github.com/wedsync/wedsync/server/urgent"
 )
@@ -21,6 +23,9 @@ const (
 	reasonStopping = protocol.ReasonRestarting + ": the node is stopping; send the message again with the same id"
 )
 
+// textEvents ends a channel that says too much.
+const textEvents = "Too many messages per second"
+
 // broadcast handles what a member says to its room. mu is held.
 func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 	s := c.server
@@ -28,14 +33,16 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 	if f.Broadcast != nil {
 		payload = f.Broadcast.Payload
 	}
-	if len(payload) > s.cfg.MaxPayload {
+	s.limits.Events.Add(1)
+	if most := s.cfg.Limits.PayloadBytes; most > 0 && len(payload) > most {
+		s.limits.Reached(limit.Payload)
 		s.metrics.MessagesDropped.WithLabelValues("size").Inc()
 		if ch.ack {
 			c.reply(ch, f.Ref, protocol.ReplyPayload(protocol.StatusError, protocol.ReasonPayloadTooLarge))
 		}
 		return
 	}
-	if !c.mayWrite(ch) { // in silence, as the original
+	if !c.may(ch, &ch.rights.writeBroadcast, auth.Broadcast) { // in silence, as the original
 		s.metrics.MessagesDropped.WithLabelValues("denied").Inc()
 		return
 	}
@@ -53,6 +60,14 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 		}
 		return
 	}
+	// Nothing stops an urgent message, and it is the sender alone that pays: the original also shuts down
+	// the channels that receive, which would let one sender silence a wedding.
+	if ev.Lane == protocol.Normal && s.limits.Events.Exceeded() {
+		s.limits.Reached(limit.Events)
+		s.metrics.MessagesDropped.WithLabelValues("rate").Inc()
+		c.end(ch, textEvents)
+		return
+	}
 	if ev.Lane == protocol.Normal && !ch.ack {
 		c.cast(ev, ch)
 		return
@@ -62,7 +77,7 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 
 // event is what a frame says, with bytes of its own: those of the frame are the socket's.
 func event(f *protocol.Frame, ch *channel) (*backbone.Event, error) {
-	ev := &backbone.Event{Room: ch.room, From: ch.from}
+	ev := &backbone.Event{Room: ch.room, Path: ch.Path, From: ch.from}
 	if b := f.Broadcast; b != nil {
 		meta, err := protocol.ParseMeta(b.Meta)
 		if err != nil { // it may hold an id that the publisher counts on

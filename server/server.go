@@ -5,9 +5,10 @@
 //	client <= wire ==  socket <- room.Hub <- urgent.Lane <- backbone ...
 //
 // The packages below this one do one thing each: socket reads and writes frames, room fans an event
-// out, auth judges tokens, api answers plain HTTP, urgent and backbone hold and carry events. This
-// package is what ties them together: the handshake, and the session, which is the protocol's state
-// machine for the channels of one socket.
+// out, presence knows who is where, auth judges tokens, limit counts, api answers plain HTTP, changes
+// follows a database, urgent and backbone hold and carry events. This package is what ties them
+// together: the handshake, and the session, which is the protocol's state machine for the channels of
+// one socket.
 //
 // Rules that hold everywhere here: a session's channels change on its reader's goroutine, under its
 // lock; nothing that a client does may block its reader for long, because heartbeats come through
@@ -20,20 +21,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wedsync/wedsync/protocol"
+	"github.com/wedsync/wedsync/server/account"
 	"github.com/wedsync/wedsync/server/api"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/changes"
+	"github.com/wedsync/wedsync/server/limit"
+	"github.com/wedsync/wedsync/server/presence"
 	"github.com/wedsync/wedsync/server/room"
-	"github.com/wedsync/wedsync/server/socket"
 	"github.com/wedsync/wedsync/server/telemetry"
 	"github.com/wedsync/wedsync/server/urgent"
 )
@@ -44,20 +51,25 @@ type Server struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	metrics  *telemetry.Metrics
-	verifier *auth.Verifier
 	hub      *room.Hub
+	limits   *limit.Node
 
 	// Set by Start, constant afterwards.
-	listener net.Listener
-	http     *http.Server
-	backbone *backbone.Backbone
-	lane     *urgent.Lane
-	ctx      context.Context // of everything that waits; cancelled when the time for an orderly end is over
-	cancel   context.CancelFunc
+	verifier  *auth.Verifier
+	policy    auth.Policy
+	listeners []net.Listener // the one of Config.Listen first
+	http      *http.Server
+	backbone  *backbone.Backbone
+	lane      *urgent.Lane
+	presence  *presence.Tracker
+	changes   atomic.Pointer[changes.Feed] // nil without a database, and until it is followed
+	ctx       context.Context              // of everything that waits; cancelled when the time for an orderly end is over
+	cancel    context.CancelFunc
 
 	stopping chan struct{} // closed by Close
 	stopOnce sync.Once
 	tasks    sync.WaitGroup // sessions, their publishes and replays, the HTTP server
+	keepers  sync.WaitGroup // what the tasks need until their end: presence, the sweep
 
 	mu       sync.Mutex // guards the following
 	sessions map[*session]struct{}
@@ -76,8 +88,7 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = telemetry.New(s.registry, cfg.Node, cfg.Region); err != nil {
 		return nil, err
 	}
-	open := cfg.Dev && cfg.JWTSecret == ""
-	if s.verifier, err = auth.New(auth.Config{Secret: cfg.JWTSecret, Open: open}); err != nil {
+	if s.limits, err = limit.NewNode(cfg.Limits, s.registry); err != nil {
 		return nil, err
 	}
 	s.cfg.Socket.Logger, s.cfg.Socket.Metrics = s.log, s.metrics
@@ -88,13 +99,16 @@ func New(cfg Config) (*Server, error) {
 		s.cfg.ClusterSecret = rand.Text()
 	}
 	s.hub = room.NewHub(s.metrics, cfg.Flaw)
-	s.warn(open)
+	s.warn()
 	return s, nil
 }
 
+// open says whether any token is taken.
+func (s *Server) open() bool { return s.cfg.Dev && s.cfg.JWTSecret == "" && s.cfg.JWKS == "" }
+
 // warn says aloud what must never be true in production.
-func (s *Server) warn(open bool) {
-	if open {
+func (s *Server) warn() {
+	if s.open() {
 		s.log.Warn("DEVELOPMENT MODE WITHOUT A SECRET: every client is let in and trusted, with any token or none. " +
 			"Set --jwt-secret before anybody else can reach this node.")
 	}
@@ -106,18 +120,13 @@ func (s *Server) warn(open bool) {
 
 // Start opens the node's ports and begins to serve. If it succeeds, Close must follow.
 func (s *Server) Start(ctx context.Context) error {
-	var err error
-	if s.listener, err = listen(ctx, s.cfg.Listen); err != nil {
-		return err
-	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	var mux *http.ServeMux
-	if err = s.startLane(); err == nil {
-		mux, err = s.routes()
-	}
+	mux, err := s.prepare(ctx)
 	if err != nil {
 		s.cancel()
-		return errors.Join(err, s.listener.Close(), s.closeLane(ctx))
+		s.limits.Admission.Close()
+		s.keepers.Wait()
+		return errors.Join(err, s.closeListeners(), s.closeLane(ctx))
 	}
 	s.http = &http.Server{
 		Handler:           mux,
@@ -125,17 +134,80 @@ func (s *Server) Start(ctx context.Context) error {
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	// Owner: the server; ends when Close shuts http down.
-	s.tasks.Go(func() {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.mu.Lock()
-			s.failed = fmt.Errorf("serving %s: %w", s.cfg.Listen, err)
-			s.mu.Unlock()
-			s.cancel()
-		}
-	})
+	for _, l := range s.listeners {
+		// Owner: the server; ends when Close shuts http down.
+		s.tasks.Go(func() {
+			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				s.mu.Lock()
+				s.failed = fmt.Errorf("serving %s: %w", l.Addr(), err)
+				s.mu.Unlock()
+				s.cancel()
+			}
+		})
+	}
 	s.log.Info("serving", "region", s.cfg.Region, "address", s.Addr(), "log", s.backbone.LogURL(), "peers", len(s.cfg.Peers))
 	return nil
+}
+
+// prepare starts everything that the handlers need.
+func (s *Server) prepare(ctx context.Context) (*http.ServeMux, error) {
+	for _, address := range append([]string{s.cfg.Listen}, s.cfg.Also...) {
+		l, err := listen(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	if err := s.startAuth(); err != nil {
+		return nil, err
+	}
+	if err := s.startLane(); err != nil {
+		return nil, err
+	}
+	if err := s.startPresence(); err != nil {
+		return nil, err
+	}
+	if err := s.startChanges(s.ctx); err != nil {
+		return nil, err
+	}
+	// Owner: the server; ends with s.ctx.
+	s.keepers.Go(func() { s.sweep(s.ctx) })
+	return s.routes()
+}
+
+// startAuth reads keys and policy; both follow what they were read from until s.ctx ends.
+func (s *Server) startAuth() (err error) {
+	s.verifier, err = auth.New(s.ctx, auth.Config{Secret: s.cfg.JWTSecret, JWKS: s.cfg.JWKS, Open: s.open(), Logger: s.log})
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.cfg.Policy != nil:
+		s.policy = s.cfg.Policy
+	case s.cfg.PolicyFile != "":
+		s.policy, err = auth.Watch(s.ctx, s.cfg.PolicyFile, s.log, s.judgeAll)
+	default:
+		s.policy = auth.DefaultPolicy()
+	}
+	return err
+}
+
+// judgeAll holds every channel against a policy that has changed.
+func (s *Server) judgeAll() {
+	for _, c := range s.all() {
+		c.mu.Lock()
+		for _, ch := range slices.Clone(c.channels) {
+			c.judgeAgain(ch, ch.claims)
+		}
+		c.mu.Unlock()
+	}
+}
+
+// all returns the sessions of this moment.
+func (s *Server) all() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.sessions))
 }
 
 func (s *Server) startLane() (err error) {
@@ -156,12 +228,44 @@ func (s *Server) startLane() (err error) {
 	return nil
 }
 
+func (s *Server) startPresence() (err error) {
+	var peers []string
+	for _, p := range s.cfg.Peers {
+		if p.Node != s.cfg.Node {
+			peers = append(peers, p.Node)
+		}
+	}
+	s.presence, err = presence.New(presence.Config{
+		Node: s.cfg.Node, Peers: peers, Gossip: s.backbone.Gossip, Deliver: s.tellPresence,
+		Logger: s.log, Registerer: s.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("starting presence: %w", err)
+	}
+	s.backbone.OnGossip(s.presence.Receive)
+	// Owner: the server; ends with s.ctx.
+	s.keepers.Go(func() {
+		if err := s.presence.Run(s.ctx); err != nil && s.ctx.Err() == nil {
+			s.log.Error("presence has stopped", "err", err)
+		}
+	})
+	return nil
+}
+
 func (s *Server) routes() (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /socket/websocket", s.handshake)
 	mux.HandleFunc("GET /realtime/v1/websocket", s.handshake)
+	if s.cfg.Accounts {
+		accounts, err := account.New(account.Config{Secret: s.cfg.JWTSecret, Logger: s.log})
+		if err != nil {
+			return nil, err
+		}
+		accounts.Register(mux)
+	}
 	return mux, api.Register(mux, api.Config{
-		Publisher: s.lane, Verifier: s.verifier, Policy: s.cfg.Policy, MaxPayload: s.cfg.MaxPayload,
+		Publisher: s.lane, Verifier: s.verifier, Policy: s.policy, Place: s.cfg.Hierarchies.Place,
+		Limits: s.limits, Disconnect: s.Disconnect,
 		Health: api.Health{Status: "ok", Node: s.cfg.Node, Region: s.cfg.Region, Flaw: s.cfg.Flaw.String()},
 		Ready:  s.Ready, Log: s.backbone.Log, Gatherer: s.registry, Metrics: s.metrics, Logger: s.log,
 	})
@@ -180,7 +284,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // Addr is the address that clients connect to. Call it after Start.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+func (s *Server) Addr() string { return s.listeners[0].Addr().String() }
 
 // Ready says why the node should not get new clients, or nil.
 func (s *Server) Ready() error {
@@ -230,12 +334,11 @@ func (s *Server) Close(ctx context.Context) error {
 func (s *Server) close(ctx context.Context) error {
 	s.log.Info("stopping")
 	close(s.stopping)
+	s.limits.Admission.Close()
 	s.mu.Lock()
 	err := s.failed
-	for session := range s.sessions {
-		session.socket.Close(socket.CloseRestart, "the server restarts", "shutdown")
-	}
 	s.mu.Unlock()
+	s.drain(ctx)
 
 	cut := context.AfterFunc(ctx, s.cancel)
 	defer cut()
@@ -243,8 +346,20 @@ func (s *Server) close(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("ending HTTP requests: %w", e), s.http.Close())
 	}
 	s.tasks.Wait() // ends: sockets have their close grace, everything else ends with s.ctx
+	if feed := s.changes.Load(); feed != nil {
+		err = errors.Join(err, feed.Close(ctx))
+	}
 	s.cancel()
+	s.keepers.Wait()
 	return errors.Join(err, s.closeLane(ctx))
+}
+
+func (s *Server) closeListeners() error {
+	var err error
+	for _, l := range s.listeners {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }
 
 func (s *Server) closeLane(ctx context.Context) error {
@@ -263,13 +378,21 @@ func (s *Server) closeLane(ctx context.Context) error {
 
 // deliver is called once for every event that reaches this node.
 func (s *Server) deliver(ev *backbone.Event) {
-	p, local := ev.Sender.(*publication)
-	if !local {
-		s.hub.Deliver(ev, nil)
+	if ev.Room == changes.Room {
+		if feed := s.changes.Load(); feed != nil {
+			feed.Deliver(ev)
+		}
 		return
 	}
-	s.hub.Deliver(ev, p.member)
-	p.isLive()
+	var sender *room.Member
+	p, local := ev.Sender.(*publication)
+	if local {
+		sender = p.member
+	}
+	s.limits.Events.Add(s.hub.Deliver(ev, sender))
+	if local {
+		p.isLive()
+	}
 }
 
 // receipt is called for every receipt of any node.

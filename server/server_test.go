@@ -18,14 +18,14 @@ import (
 
 func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	_, err := New(Config{Listen: "4000", JWTSecret: "short", Peers: []backbone.Peer{{Node: "a"}, {Node: "a", Region: "r", URL: "u"}},
-		ErrorBackoff: -1, MaxChannels: -1})
+		ErrorBackoff: -1, DrainBatch: -1})
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
 		"set --node", "set --region", `--listen "4000" is not an address`, `--log-listen "" is not an address`, "set --data",
 		"the JWT secret has 5 bytes: use at least 16", "set --cluster-secret", `peer "a" is incomplete`,
-		`two nodes are called "a"`, "--error-backoff is -1ns", "MaxChannels is -1",
+		`two nodes are called "a"`, "--error-backoff is -1ns", "--drain-batch is -1",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in:\n%v", want, err)
@@ -121,12 +121,12 @@ func TestRunEndsWhenServingFails(t *testing.T) {
 	s.log = slog.New(notify{slog.DiscardHandler, "serving", serving})
 	go func() { ended <- s.Run(context.Background()) }() // ends when serving fails
 	<-serving
-	if err := s.listener.Close(); err != nil {
+	if err := s.listeners[0].Close(); err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case err := <-ended:
-		if err == nil || !strings.Contains(err.Error(), "serving "+s.cfg.Listen) {
+		if err == nil || !strings.Contains(err.Error(), "serving "+s.Addr()) {
 			t.Errorf("%v", err)
 		}
 	case <-time.After(patience):

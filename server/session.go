@@ -34,6 +34,8 @@ type session struct {
 	mu       sync.Mutex // guards the following
 	channels []*channel // few, so a slice: smaller than a map, and fast enough at the limit of 100
 	refusals int        // joins whose refusal is still being held back
+	counted  bool       // among the users of the node: it has a channel
+	tried    bool       // has joined a channel, or tried to
 }
 
 func newSession(s *Server, ws *websocket.Conn, version protocol.Version, claims *auth.Claims) *session {
@@ -48,6 +50,7 @@ func (c *session) run() {
 		c.drop(ch)
 	}
 	c.channels = nil
+	c.uncount()
 	c.mu.Unlock()
 	c.server.dismiss(c, why)
 }
@@ -114,8 +117,9 @@ func (c *session) push(f *protocol.Frame, ch *channel) {
 	case protocol.EventAccessToken:
 		c.refresh(f, ch)
 	case protocol.EventPresence:
-		c.reply(ch, f.Ref, protocol.ReasonPayload("Presence is not available on this server yet"))
+		c.present(f, ch)
 	default:
+		c.server.limits.Events.Add(1)
 		c.server.log.Debug("ignoring an unknown event", "event", f.Event, "topic", f.Topic)
 	}
 }
@@ -144,12 +148,15 @@ func (c *session) leave(f *protocol.Frame, ch *channel) {
 	c.sendClose(protocol.Normal, ch)
 }
 
+// maxRefusals bounds the refusals of one socket that are being held back.
+const maxRefusals = 100
+
 // refuse answers a join with an error after a delay, during which everything else goes on. mu is held.
 func (c *session) refuse(f *protocol.Frame, reason string) {
 	s := c.server
 	s.metrics.ChannelJoins.WithLabelValues("refused").Inc()
 	s.log.Info("join refused", "topic", f.Topic, "reason", reason)
-	if c.refusals >= s.cfg.MaxChannels {
+	if c.refusals >= maxRefusals {
 		c.socket.Close(socket.CloseViolation, "too many refused joins", "protocol")
 		return
 	}
@@ -159,12 +166,15 @@ func (c *session) refuse(f *protocol.Frame, reason string) {
 	if reason == reasonRestarting {
 		delay = 0 // nothing is wrong with the client, and it has another region to go to
 	}
-	// Ends by itself; bounded by MaxChannels per socket; sends nothing once the socket has ended.
+	// Ends by itself; bounded by maxRefusals per socket; sends nothing once the socket has ended.
 	time.AfterFunc(delay, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.refusals--
 		c.send(protocol.Urgent, joinRef, ref, topic, protocol.EventReply, protocol.ReasonPayload(reason))
+		if reason == reasonJoins {
+			c.socket.Close(socket.CloseAway, "too many joins per second", "limit")
+		}
 	})
 }
 
@@ -172,13 +182,33 @@ func (c *session) refuse(f *protocol.Frame, reason string) {
 func (c *session) remove(ch *channel) {
 	c.drop(ch)
 	c.channels = slices.DeleteFunc(c.channels, func(other *channel) bool { return other == ch })
+	if len(c.channels) == 0 {
+		c.uncount()
+	}
 }
 
 // drop takes a channel out of its room. mu is held.
 func (c *session) drop(ch *channel) {
+	c.finish(ch)
+	c.server.hub.Leave(&ch.Member)
+}
+
+// finish ends what a channel has begun, but for its place in the room. mu is held.
+func (c *session) finish(ch *channel) {
 	ch.stopExpiry()
 	ch.left.Store(true)
-	c.server.hub.Leave(&ch.Member)
+	c.untrack(ch)
+	if ch.changes != nil {
+		ch.changes.Close()
+	}
+}
+
+// uncount takes the session out of the users of the node. mu is held.
+func (c *session) uncount() {
+	if c.counted {
+		c.counted = false
+		c.server.limits.Users.Leave()
+	}
 }
 
 // reply answers a push of a joined channel. The join ref is the channel's, not the push's.

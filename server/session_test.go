@@ -78,12 +78,18 @@ func TestScripts(t *testing.T) {
 			S> ["1","3","realtime:r","phx_reply",{"status":"ok","response":{"id":"m3","held":["eu-west"]}}]
 			C> ["0","4","realtime:r","broadcast",{"event":"x","payload":{},"meta":{"id":"m4"}}]
 			S> ["1","4","realtime:r","phx_reply",{"status":"ok","response":{"id":"m4","held":["eu-west"]}}]`,
-		"presence is not there yet": `
+		"presence of nothing": `
 			C> ["1","1","realtime:r","phx_join",{"config":{"presence":{"enabled":true}}}]
 			S> ["1","1","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]
 			S> ["1",null,"realtime:r","presence_state",{}]
-			C> ["1","2","realtime:r","presence",{"type":"presence","event":"track","payload":{}}]
-			S> ["1","2","realtime:r","phx_reply",{"status":"error","response":{"reason":"Presence is not available on this server yet"}}]`,
+			C> ["1","2","realtime:r","presence",{"type":"presence","event":"track","payload":[]}]
+			S> ["1","2","realtime:r","phx_reply",{"status":"error","response":{"reason":"Presence track payload must be a map"}}]
+			C> ["1","3","realtime:r","presence",{"type":"presence","event":"untrack"}]
+			S> ["1","3","realtime:r","phx_reply",{"status":"ok","response":{}}]
+			C> ["1","4","realtime:r","presence",{"type":"presence","event":"wave"}]
+			S> ["1","4","realtime:r","phx_reply",{"status":"error","response":{}}]
+			C> ["1","5","realtime:r","presence",{}]
+			S> ["1","5","realtime:r","phx_reply",{"status":"ok","response":{}}]`,
 		"replay of a public room": `
 			C> ["1","1","realtime:r","phx_join",{"config":{"broadcast":{"replay":{"since":1}}}}]
 			S> ["1","1","realtime:r","phx_reply",{"status":"error","response":{"reason":"UnableToReplayMessages: Replay is not allowed for public channels"}}]`,
@@ -133,7 +139,7 @@ func TestPostgresChangesAreEchoedAndDeclined(t *testing.T) {
 }
 
 func TestTooManyChannels(t *testing.T) {
-	c := start(t).dial(t, "2.0.0")
+	c := start(t, func(c *Config) { c.Limits.ChannelsPerSocket = 100 }).dial(t, "2.0.0")
 	for i := range 100 {
 		c.join("2.0.0", fmt.Sprintf("realtime:r%d", i), `{}`)
 	}
@@ -162,9 +168,9 @@ func TestRefusedJoinDelaysOnlyItself(t *testing.T) {
 }
 
 func TestFloodOfRefusedJoinsIsCutOff(t *testing.T) {
-	n := start(t, func(c *Config) { c.MaxChannels, c.JoinErrorBackoff = 3, time.Hour })
+	n := start(t, func(c *Config) { c.JoinErrorBackoff = time.Hour })
 	c := n.dial(t, "2.0.0")
-	for range 4 {
+	for range maxRefusals + 1 {
 		c.say(`["1","1","realtime:","phx_join",{}]`)
 	}
 	if code := c.closeCode(); code != socket.CloseViolation {
@@ -173,7 +179,7 @@ func TestFloodOfRefusedJoinsIsCutOff(t *testing.T) {
 }
 
 func TestMessageOf6MB(t *testing.T) {
-	n := start(t)
+	n := start(t, func(c *Config) { c.Limits.FrameBytes = 5_000_000 })
 	c := n.dial(t, "2.0.0")
 	_ = c.WriteMessage(websocket.TextMessage, make([]byte, 6_000_000)) // may be cut off, which is the point
 	if code := c.closeCode(); code != socket.CloseTooBig {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/wedsync/wedsync/server"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/changes"
 	"github.com/wedsync/wedsync/server/room"
 	"github.com/wedsync/wedsync/server/telemetry"
 )
@@ -47,18 +48,33 @@ Exit codes: 0 stopped as asked (SIGTERM or SIGINT), 1 failed while starting or r
 type cli struct {
 	Node      string   `help:"Unique name of this node, for example eu-west-1." placeholder:"NAME"`
 	Region    string   `help:"Region of this node, for example eu-west." placeholder:"NAME"`
-	Listen    string   `help:"Address for clients (HTTP and WebSocket)." default:"127.0.0.1:4000" placeholder:"HOST:PORT"`
+	Listen    string   `help:"Address for clients (HTTP and WebSocket), 127.0.0.1:4000 by default." placeholder:"HOST:PORT"`
 	LogListen string   `help:"Address for the other nodes. With --dev a free port by default." placeholder:"HOST:PORT"`
 	Peer      []string `help:"Another node; repeat for each." sep:"none" placeholder:"NODE@REGION=nats://HOST:PORT"`
 	Data      string   `help:"Directory of the log, kept over restarts. With --dev a temporary one by default." placeholder:"DIR" type:"path"`
 
 	JWTSecret     string `name:"jwt-secret" help:"HMAC secret of the clients' tokens, at least 16 bytes. Better given in the environment." env:"WEDSYNC_JWT_SECRET" placeholder:"SECRET"`
+	JWKS          string `name:"jwks" help:"File or URL of a JSON Web Key Set whose keys sign tokens too (RS, PS, ES, EdDSA, HS). It is read again as it changes." placeholder:"FILE|URL"`
+	Policy        string `help:"File that says who may do what on private channels; see server/auth/default-policy.yaml for the default and the language. It is read again as it changes." placeholder:"FILE" type:"path"`
+	PrivateOnly   bool   `help:"Refuse public channels."`
 	ClusterSecret string `help:"Secret that the nodes share." env:"WEDSYNC_CLUSTER_SECRET" placeholder:"SECRET"`
 	Dev           bool   `help:"Development on your own machine: secrets may be missing, and then any client is let in."`
+
+	SupabaseLocal bool `help:"Stand in for a local Supabase: 127.0.0.1:54321 and :4100, its documented secret and keys, /auth/v1 with accounts in memory, everything allowed. Never listens on anything but the loopback."`
+
+	Hierarchy             []string `help:"First segment of the topics that are trees: whoever joins one receives what is published below it. \"none\" for none." default:"wedding" placeholder:"NAME"`
+	Database              string   `help:"PostgreSQL whose changes clients can subscribe to; logical decoding must be on." env:"WEDSYNC_DATABASE" placeholder:"URL"`
+	DatabaseSlot          string   `help:"Replication slot, shared by all nodes." default:"wedsync" placeholder:"NAME"`
+	DatabasePublication   string   `help:"Publication with the tables that can be subscribed to." default:"supabase_realtime" placeholder:"NAME"`
+	InstallRealtimeSchema bool     `help:"Create what broadcasts from the database need in it (schema realtime, its functions, the roles), then start."`
+
+	limits `embed:""`
 
 	Sync             string        `help:"When the log is on disk: always (before every ok) or interval (soon after; faster, a power cut can lose it)." enum:"always,interval" default:"always"`
 	ErrorBackoff     time.Duration `help:"How long a refused connection waits for its answer." default:"2s"`
 	JoinErrorBackoff time.Duration `help:"How long a refused join waits for its answer." default:"5s"`
+	DrainBatch       int           `help:"Sockets that are sent elsewhere at once when the node stops." default:"100"`
+	DrainPause       time.Duration `help:"Pause between two batches." default:"100ms"`
 	LogFormat        string        `help:"Format of the log lines on standard error: json or text." enum:"json,text" default:"text"`
 	LogLevel         slog.Level    `help:"Least level that is logged: DEBUG, INFO, WARN or ERROR." default:"INFO"`
 	Flaw             string        `help:"Misbehave on purpose, to see a checker fail: drop-urgent:1000, delay-urgent:1000:300ms, twice-urgent:1000 or ack-early." placeholder:"SPEC"`
@@ -92,12 +108,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "wedsync-server: %v\nRun wedsync-server --help for the flags.\n", err)
 		return exitUsage
 	}
-	if cfg.Dir == "" && c.Dev {
+	if cfg.Dir == "" && (c.Dev || c.SupabaseLocal) {
 		if cfg.Dir, err = os.MkdirTemp("", "wedsync-dev-"); err != nil {
 			fmt.Fprintln(stderr, "wedsync-server: making a temporary data directory:", err)
 			return exitFailure
 		}
 		defer os.RemoveAll(cfg.Dir) // best effort: it is a temporary directory
+	}
+	if c.InstallRealtimeSchema {
+		if err := install(ctx, cfg.Database); err != nil {
+			fmt.Fprintln(stderr, "wedsync-server:", err)
+			return exitFailure
+		}
 	}
 	node, err := server.New(cfg)
 	if err != nil {
@@ -120,7 +142,10 @@ func (c *cli) config(stderr io.Writer) (server.Config, error) {
 	errs = append(errs, err)
 	cfg := server.Config{
 		Node: c.Node, Region: c.Region, Listen: c.Listen, LogListen: c.LogListen, Dir: c.Data,
-		JWTSecret: c.JWTSecret, ClusterSecret: c.ClusterSecret, Dev: c.Dev, Flaw: flaw,
+		JWTSecret: c.JWTSecret, JWKS: c.JWKS, PolicyFile: c.Policy, PrivateOnly: c.PrivateOnly,
+		ClusterSecret: c.ClusterSecret, Dev: c.Dev, Flaw: flaw, Limits: c.limits.limits(), Hierarchies: room.Tree{},
+		Database: c.Database, Slot: c.DatabaseSlot, Publication: c.DatabasePublication,
+		DrainBatch: c.DrainBatch, DrainPause: c.DrainPause,
 		SyncInterval: c.Sync == "interval", ErrorBackoff: c.ErrorBackoff, JoinErrorBackoff: c.JoinErrorBackoff,
 		Logger: logger,
 	}
@@ -129,11 +154,31 @@ func (c *cli) config(stderr io.Writer) (server.Config, error) {
 		errs = append(errs, err)
 		cfg.Peers = append(cfg.Peers, peer)
 	}
+	for _, kind := range c.Hierarchy {
+		if kind != "none" {
+			cfg.Hierarchies = append(cfg.Hierarchies, kind)
+		}
+	}
+	if c.InstallRealtimeSchema && c.Database == "" {
+		errs = append(errs, errors.New("--install-realtime-schema needs a database: set --database"))
+	}
+	if c.SupabaseLocal {
+		errs = append(errs, c.supabaseLocal(&cfg))
+	}
+	cfg.Listen = orElse(cfg.Listen, "127.0.0.1:4000")
 	if c.Dev {
 		cfg.Node, cfg.Region = orElse(cfg.Node, "dev-1"), orElse(cfg.Region, "dev")
 		cfg.LogListen = orElse(cfg.LogListen, "127.0.0.1:0")
 	}
 	return cfg, errors.Join(errs...)
+}
+
+// install prepares the database.
+func install(ctx context.Context, database string) error {
+	if err := changes.Install(ctx, database); err != nil {
+		return fmt.Errorf("installing the schema realtime: %w", err)
+	}
+	return nil
 }
 
 func orElse(value, fallback string) string {

@@ -100,7 +100,8 @@ func (c *ClusterUpCmd) up(ctx context.Context, l *lab.Lab, profile wan.Profile, 
 		return err
 	}
 	up, err := cluster.Start(ctx, cluster.Config{
-		Regions: profile.Regions, NodesPerRegion: c.Nodes, Profile: profile, Network: network, Dir: dir, ServerBinary: c.Server,
+		ExtraArgs: cluster.Unlimited,
+		Regions:   profile.Regions, NodesPerRegion: c.Nodes, Profile: profile, Network: network, Dir: dir, ServerBinary: c.Server,
 		JWTSecret: c.secret("WEDSYNC_JWT_SECRET"), ClusterSecret: c.secret("WEDSYNC_CLUSTER_SECRET"), Flaw: c.Flaw, Logger: logger,
 	})
 	if err != nil {

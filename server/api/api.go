@@ -21,6 +21,7 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/limit"
 	"github.com/wedsync/wedsync/server/telemetry"
 	"github.com/wedsync/wedsync/server/urgent"
 )
@@ -41,10 +42,13 @@ type Health struct {
 
 // Config of the handlers. All fields must be set.
 type Config struct {
-	Publisher  Publisher
-	Verifier   *auth.Verifier
-	Policy     auth.Policy
-	MaxPayload int // largest payload of one broadcast, bytes
+	Publisher Publisher
+	Verifier  *auth.Verifier
+	Policy    auth.Policy
+	// Place finds the room of a sub-topic, and where in it the topic is (room.Tree).
+	Place      func(private bool, topic string) (room, path string)
+	Limits     *limit.Node
+	Disconnect func(why string) int // sends every client away, to come back; returns how many
 	Health     Health
 	Ready      func() error // nil once the node should get traffic
 	Log        func(ctx context.Context, lane protocol.Lane, each func(backbone.Stored) error) error
@@ -61,7 +65,7 @@ func (c *Config) Validate() error {
 		set  bool
 	}{
 		{"Publisher", c.Publisher != nil}, {"Verifier", c.Verifier != nil}, {"Policy", c.Policy != nil},
-		{"MaxPayload", c.MaxPayload > 0}, {"Ready", c.Ready != nil}, {"Log", c.Log != nil},
+		{"Place", c.Place != nil}, {"Limits", c.Limits != nil}, {"Disconnect", c.Disconnect != nil}, {"Ready", c.Ready != nil}, {"Log", c.Log != nil},
 		{"Gatherer", c.Gatherer != nil}, {"Metrics", c.Metrics != nil}, {"Logger", c.Logger != nil},
 	} {
 		if !f.set {
@@ -90,6 +94,7 @@ func Register(mux *http.ServeMux, cfg Config) error {
 	mux.HandleFunc("GET /healthcheck", a.healthcheck)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /admin/log", a.counted("admin_log", a.log))
+	mux.HandleFunc("POST /admin/disconnect", a.counted("admin_disconnect", a.disconnect))
 	return nil
 }
 

@@ -20,6 +20,8 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/limit"
+	"github.com/wedsync/wedsync/server/room"
 	"github.com/wedsync/wedsync/server/telemetry"
 	"github.com/wedsync/wedsync/server/urgent"
 )
@@ -61,14 +63,19 @@ func newService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := auth.New(auth.Config{Secret: secret})
+	v, err := auth.New(t.Context(), auth.Config{Secret: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits, err := limit.NewNode(limit.Limits{PayloadBytes: 100}, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &service{metrics: m}
 	mux := http.NewServeMux()
 	err = Register(mux, Config{
-		Publisher: &s.publisher, Verifier: v, Policy: auth.Members, MaxPayload: 100,
+		Publisher: &s.publisher, Verifier: v, Policy: auth.DefaultPolicy(), Limits: limits,
+		Place: room.Tree{"wedding"}.Place, Disconnect: func(string) int { return 3 },
 		Health: Health{Status: "ok", Node: "n", Region: "r", Flaw: "drop-urgent:1000"},
 		Ready:  func() error { return s.ready },
 		Log: func(_ context.Context, _ protocol.Lane, each func(backbone.Stored) error) error {

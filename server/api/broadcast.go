@@ -15,7 +15,6 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
-	"github.com/wedsync/wedsync/server/room"
 )
 
 // bodyLimit is the most that a request may carry, all messages of a batch together.
@@ -103,7 +102,7 @@ func (a *api) read(raw json.RawMessage) (message, problems) {
 		wrong["payload"] = []string{textBlank}
 	case m.Payload[0] != '{':
 		wrong["payload"] = []string{textInvalid}
-	case len(m.Payload) > a.MaxPayload:
+	case a.tooLarge(len(m.Payload)):
 		wrong["payload"] = []string{textTooLarge}
 	}
 	if m.ID != "" && !protocol.ValidID(m.ID) {
@@ -120,8 +119,9 @@ func (a *api) events(claims *auth.Claims, messages []message) []*backbone.Event 
 			a.Metrics.MessagesDropped.WithLabelValues("denied").Inc()
 			continue
 		}
+		name, path := a.Place(m.Private, m.Topic)
 		events = append(events, &backbone.Event{
-			ID: m.ID, Room: room.Name(m.Private, m.Topic), Name: m.Event,
+			ID: m.ID, Room: name, Path: path, Name: m.Event,
 			Lane: protocol.LaneOf(m.Event, protocol.Meta{}), Form: backbone.Text,
 			Payload: protocol.AppendUserBroadcast(nil, &protocol.UserBroadcast{Event: m.Event, Payload: m.Payload}),
 		})
@@ -143,7 +143,7 @@ func (a *api) single(w http.ResponseWriter, r *http.Request) {
 	}
 	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit))
 	switch {
-	case err != nil || len(payload) > a.MaxPayload:
+	case err != nil || a.tooLarge(len(payload)):
 		writeProblems(w, problems{"payload": {textTooLarge}})
 		return
 	case form == backbone.JSON && len(payload) == 0:
@@ -159,8 +159,9 @@ func (a *api) single(w http.ResponseWriter, r *http.Request) {
 		writeMessage(w, http.StatusForbidden, textUnauthorized)
 		return
 	}
+	name, path := a.Place(private, topic)
 	a.publish(w, r, &backbone.Event{
-		Room: room.Name(private, topic), Name: event, Lane: protocol.LaneOf(event, protocol.Meta{}),
+		Room: name, Path: path, Name: event, Lane: protocol.LaneOf(event, protocol.Meta{}),
 		Form: form, Payload: payload,
 	})
 }
@@ -179,10 +180,14 @@ func formOf(contentType string) (backbone.Form, error) {
 	return 0, errors.New(textMediaType)
 }
 
-// publish sends events in their order and answers 202: for urgent ones, once two regions hold them.
+// publish sends events in their order, unless they are too many, and answers 202: for urgent ones, once two regions hold them.
 func (a *api) publish(w http.ResponseWriter, r *http.Request, events ...*backbone.Event) {
 	// What has been fanned out is to be held, also if the caller hangs up.
 	ctx := context.WithoutCancel(r.Context())
+	if a.overRate(w, events) {
+		return
+	}
+	a.Limits.Events.Add(len(events))
 	var holds errgroup.Group
 	for _, ev := range events {
 		if ev.Lane == protocol.Urgent {

@@ -30,6 +30,7 @@ import (
 // Close codes of RFC 6455 and its registry.
 const (
 	CloseNormal    = 1000
+	CloseAway      = 1001 // the server does not want to go on
 	CloseTooBig    = 1009
 	CloseRestart   = 1012 // the service restarts: come back, here or elsewhere
 	CloseTryLater  = 1013 // the peer reads too slowly

@@ -44,12 +44,12 @@ const (
 
 // The label values that are known in advance.
 var (
-	CloseReasons   = []string{"client", "idle", "lost", "overflow", "protocol", "shutdown", "stalled", "too_big"}
-	RefusalReasons = []string{"token", "vsn"}
+	CloseReasons   = []string{"client", "disconnect", "empty", "idle", "limit", "lost", "overflow", "protocol", "shutdown", "stalled", "too_big"}
+	RefusalReasons = []string{"busy", "error", "gone", "header", "joins", "restart", "token", "users", "vsn"}
 	JoinOutcomes   = []string{"ok", "refused"}
 	Outcomes       = []string{"ok", "unknown"}
-	DropReasons    = []string{"denied", "encoding", "flaw", "size"}
-	RESTEndpoints  = []string{"batch", "single", "admin_log"}
+	DropReasons    = []string{"denied", "encoding", "flaw", "rate", "size"}
+	RESTEndpoints  = []string{"batch", "single", "admin_log", "admin_disconnect"}
 	lanes          = []string{protocol.Normal.String(), protocol.Urgent.String()}
 )
 

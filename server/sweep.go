@@ -1,0 +1,69 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/wedsync/wedsync/server/socket"
+)
+
+// whyEmpty is the label of sockets that a sweep has closed.
+const whyEmpty = "empty"
+
+// sweep closes, every NoChannelTimeout, the sockets that have been used but have no channel left:
+// their clients have forgotten them. Sockets that never tried to join are left alone, as in the
+// original; the idle timeout is for those.
+//
+// The original drops the connection. Here the client is told: 1000 means to other clients of Phoenix
+// that nobody expects them back, and those of Supabase come back after every code anyway.
+//
+// It ends with ctx.
+func (s *Server) sweep(ctx context.Context) {
+	every := s.cfg.Limits.NoChannelTimeout
+	if every <= 0 {
+		return
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.sweepOnce()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Server) sweepOnce() {
+	swept := 0
+	for _, c := range s.all() {
+		if c.isForgotten() {
+			swept++
+			c.socket.Close(socket.CloseNormal, "no channel is joined", whyEmpty)
+		}
+	}
+	if swept > 0 {
+		s.log.Info("closing sockets that have no channel left", "sockets", swept)
+	}
+}
+
+// isUsed says whether the socket has a channel. A session that is busy at this moment has one; it is
+// not waited for, because a publish may hold its lock as long as a hold takes.
+func (c *session) isUsed() bool {
+	if !c.mu.TryLock() {
+		return true
+	}
+	defer c.mu.Unlock()
+	return len(c.channels) > 0
+}
+
+// isForgotten says whether the socket has had its channels. Joins that are about to be refused count:
+// their client waits for the answer.
+func (c *session) isForgotten() bool {
+	if !c.mu.TryLock() {
+		return false
+	}
+	defer c.mu.Unlock()
+	return c.tried && len(c.channels) == 0 && c.refusals == 0
+}
