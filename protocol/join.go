@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Join is the payload of phx_join.
@@ -28,8 +29,17 @@ type JoinConfig struct {
 		Key     string // empty: the server chooses one
 	}
 	PostgresChanges []json.RawMessage // JSON objects as they were asked for
-	Wedsync         Extension
+	// PostgresChangesWait holds the reply to the join back until the subscription exists, at most so long;
+	// 0: the reply does not wait.
+	PostgresChangesWait time.Duration
+	Wedsync             Extension
 }
+
+// How long a join may wait for its subscription to Postgres changes: unless it says so, and at most.
+const (
+	defaultChangesWait = 15 * time.Second
+	maxChangesWait     = 20 * time.Second
+)
 
 // Replay asks for stored broadcasts of a private channel. Absent members differ from zero.
 type Replay struct {
@@ -84,6 +94,14 @@ func ParseJoin(payload []byte) (Join, []error) {
 	j.Config.Presence.Key = anyText(presence["key"])
 
 	j.Config.PostgresChanges = r.objects("config.postgres_changes", config["postgres_changes"])
+
+	options := r.object("config.postgres_changes_options", config["postgres_changes_options"])
+	if r.boolean("config.postgres_changes_options.wait", options["wait"]) {
+		j.Config.PostgresChangesWait = defaultChangesWait
+		if ms := r.integer("config.postgres_changes_options.timeout", options["timeout"]); ms != nil {
+			j.Config.PostgresChangesWait = time.Duration(min(max(*ms, 1), maxChangesWait.Milliseconds())) * time.Millisecond
+		}
+	}
 
 	wedsync := r.object("config.wedsync", config["wedsync"])
 	j.Config.Wedsync.Receipts = r.boolean("config.wedsync.receipts", wedsync["receipts"])
@@ -220,6 +238,10 @@ func (j *Join) Append(dst []byte) []byte {
 		dst = append(dst, entry...)
 	}
 	dst = append(dst, ']')
+	if wait := c.PostgresChangesWait; wait > 0 {
+		dst = strconv.AppendInt(append(dst, `,"postgres_changes_options":{"wait":true,"timeout":`...), wait.Milliseconds(), 10)
+		dst = append(dst, '}')
+	}
 	if c.Wedsync != (Extension{}) {
 		dst = c.Wedsync.append(append(dst, `,"wedsync":`...))
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/wedsync/wedsync/protocol"
@@ -61,7 +62,7 @@ func (c *session) subscribe(ch *channel, config *protocol.JoinConfig) {
 	if config.Broadcast.ReplicationReady {
 		c.awaitReplication(ch, feed)
 	}
-	if len(config.PostgresChanges) == 0 {
+	if len(config.PostgresChanges) == 0 || ch.changes != nil {
 		return
 	}
 	status := func(status, message string) {
@@ -71,17 +72,74 @@ func (c *session) subscribe(ch *channel, config *protocol.JoinConfig) {
 		status(protocol.StatusError, textNoDatabase)
 		return
 	}
+	if err := c.subscribeTo(feed, ch, config, status); err != nil {
+		status(protocol.StatusError, err.Error())
+	}
+}
+
+// subscribeTo makes the channel's subscription; status is told what becomes of it.
+func (c *session) subscribeTo(feed *changes.Feed, ch *channel, config *protocol.JoinConfig, status func(status, message string)) error {
 	entries, err := changes.ParseEntries(config.PostgresChanges)
 	if err != nil {
-		status(protocol.StatusError, err.Error())
-		return
+		return err
 	}
 	ch.changes = feed.Subscribe(changes.Subscriber{
 		Entries: entries, Claims: ch.claims, Status: status,
 		Deliver: func(payload []byte, _ *backbone.Event) { c.sendChange(ch, payload) },
 		Lost:    func() { c.crash(ch) },
 	})
+	return nil
 }
+
+// joinSubscribed holds the answer to a join back until its subscription exists. Meanwhile the channel does
+// not: a change that comes before the answer is not for it. mu is held.
+func (c *session) joinSubscribed(f *protocol.Frame, ch *channel, j *protocol.Join, feed *changes.Feed) {
+	join, wait := *f, j.Config.PostgresChangesWait
+	join.Payload = nil // it is the socket's
+	answered := false  // mu guards it
+	// Ends by itself, within maxChangesWait.
+	timeout := time.AfterFunc(wait, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !answered {
+			answered = true
+			ch.changes.Close()
+			c.refuse(&join, fmt.Sprintf("%s: Timed out after %dms waiting for the postgres_changes subscription", codeSubscribeTimeout, wait.Milliseconds()))
+		}
+	})
+	err := c.subscribeTo(feed, ch, &j.Config, func(status, message string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case answered:
+			c.sendSystem(protocol.Urgent, ch, extensionChanges, status, message)
+		case c.ended:
+			answered = true
+			ch.changes.Close()
+		case status == protocol.StatusOK:
+			answered = true
+			timeout.Stop()
+			c.admit(&join, ch, j, c.channel(join.Topic))
+			c.sendSystem(protocol.Urgent, ch, extensionChanges, status, message)
+		default:
+			answered = true
+			timeout.Stop()
+			ch.changes.Close()
+			c.refuse(&join, codeConfiguration+": "+message)
+		}
+	})
+	if err != nil {
+		answered = true
+		timeout.Stop()
+		c.refuse(&join, codeConfiguration+": "+err.Error())
+	}
+}
+
+// The codes of refusals that only joins meet which wait for their subscription.
+const (
+	codeSubscribeTimeout = "PostgresChangesSubscribeTimeout"
+	codeConfiguration    = "RealtimeDisabledForConfiguration"
+)
 
 // How long a channel that asked for it waits for the database to be followed, and how often it looks.
 const (

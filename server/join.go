@@ -54,6 +54,10 @@ func (c *session) join(f *protocol.Frame, old *channel) {
 		c.refuse(f, reason)
 		return
 	}
+	if feed := c.server.changes.Load(); feed != nil && j.Config.PostgresChangesWait > 0 && len(j.Config.PostgresChanges) > 0 {
+		c.joinSubscribed(f, ch, &j, feed)
+		return
+	}
 	c.admit(f, ch, &j, old)
 }
 
@@ -135,6 +139,7 @@ func (c *session) newChannel(f *protocol.Frame, sub string, j *protocol.Join, cl
 	if ch.joinRef == "" {
 		ch.joinRef = f.Ref // a version 1 client may leave join_ref out
 	}
+	ch.left.Store(true) // until it is admitted
 	return ch
 }
 
@@ -156,6 +161,7 @@ func (s *Server) unfit(returning bool) string {
 // admit takes the channel in. The order is the protocol's: the reply, the end of the old life, then
 // what follows a join. mu is held.
 func (c *session) admit(f *protocol.Frame, ch *channel, j *protocol.Join, old *channel) {
+	ch.left.Store(false)
 	answer := func() {
 		c.send(protocol.Urgent, f.JoinRef, f.Ref, f.Topic, protocol.EventReply, okWith(protocol.JoinResponse(j.Config.PostgresChanges)))
 	}
@@ -175,8 +181,8 @@ func (c *session) admit(f *protocol.Frame, ch *channel, j *protocol.Join, old *c
 
 // follow sends what a client expects after the reply to its join. mu is held.
 func (c *session) follow(ch *channel, config *protocol.JoinConfig) {
-	c.startReplay(ch, config)
 	c.subscribe(ch, config)
+	c.startReplay(ch, config)
 	if ch.presence.wanted {
 		c.sendPresence(ch)
 	}

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/changes"
+	"github.com/wedsync/wedsync/server/room"
 )
 
 const (
@@ -44,7 +47,7 @@ func (c *session) startReplay(ch *channel, config *protocol.JoinConfig) {
 	// Owner: the server; ends with the replay, the channel, the socket or the node; one per join.
 	resumes := config.Wedsync.Resume != nil
 	c.server.tasks.Go(func() {
-		if c.replay(ch, from, newest) && resumes {
+		if c.replay(ch, from, newest) && resumes && c.replayChanges(ch, from) {
 			// From here on what the member has is without a hole, and it may take its newest message as the
 			// place to resume from. Behind the replay in both lanes, so that it is told last.
 			c.sendSystem(protocol.Normal, ch, protocol.ExtensionWedsync, protocol.StatusOK, protocol.Resumed)
@@ -60,16 +63,10 @@ func (c *session) replay(ch *channel, from backbone.HLC, newest int) bool {
 	s := c.server
 	events, err := s.lane.Since(s.ctx, ch.room, from, s.cfg.MaxReplay)
 	if err != nil {
-		s.log.Error("reading the log for a replay", "room", ch.room, "err", err)
-		// A member with a hole in its history must not believe that it is up to date: it is sent away, and
-		// comes back to ask again, here or in another region.
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if !ch.left.Load() {
-			c.end(ch, "UnableToReplayMessages: Realtime was unable to replay messages")
-		}
+		c.failReplay(ch, err)
 		return false
 	}
+	events = slices.DeleteFunc(events, func(ev *backbone.Event) bool { return !room.Concerns(ch.Path, ev.Path, ev.Lane) })
 	for _, ev := range events[max(0, len(events)-newest):] {
 		if !c.socket.Wait(s.ctx, ev.Lane, replayAhead) || ch.left.Load() {
 			return false
@@ -77,4 +74,33 @@ func (c *session) replay(ch *channel, from backbone.HLC, newest int) bool {
 		s.hub.Replay(&ch.Member, ch.joinRef, ev)
 	}
 	return true
+}
+
+// replayChanges sends the changes of the database that a resuming member has missed, and reports whether
+// all of them are on their way.
+func (c *session) replayChanges(ch *channel, from backbone.HLC) bool {
+	s := c.server
+	feed := s.changes.Load()
+	if ch.changes == nil || feed == nil {
+		return true
+	}
+	events, err := s.lane.Since(s.ctx, changes.Room, from, s.cfg.MaxReplay)
+	if err == nil {
+		err = feed.Replay(s.ctx, ch.changes, events)
+	}
+	if err != nil {
+		c.failReplay(ch, err)
+	}
+	return err == nil && !ch.left.Load()
+}
+
+// failReplay sends a member away that has a hole in its history: it must not believe that it is up to
+// date. It comes back to ask again, here or in another region.
+func (c *session) failReplay(ch *channel, err error) {
+	c.server.log.Error("reading the log for a replay", "room", ch.room, "err", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !ch.left.Load() {
+		c.end(ch, "UnableToReplayMessages: Realtime was unable to replay messages")
+	}
 }

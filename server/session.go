@@ -36,6 +36,7 @@ type session struct {
 	refusals int        // joins whose refusal is still being held back
 	counted  bool       // among the users of the node: it has a channel
 	tried    bool       // has joined a channel, or tried to
+	ended    bool       // nothing is joined any more
 }
 
 func newSession(s *Server, ws *websocket.Conn, version protocol.Version, claims *auth.Claims) *session {
@@ -49,7 +50,7 @@ func (c *session) run() {
 	for _, ch := range c.channels {
 		c.drop(ch)
 	}
-	c.channels = nil
+	c.channels, c.ended = nil, true
 	c.uncount()
 	c.mu.Unlock()
 	c.server.dismiss(c, why)

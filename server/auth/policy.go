@@ -43,11 +43,6 @@ func DefaultPolicy() Policy { return defaultPolicy() }
 // LocalPolicy lets every valid token do everything (local-policy.yaml).
 func LocalPolicy() Policy { return localPolicy() }
 
-// Members is DefaultPolicy as a Policy.
-func Members(claims *Claims, topic string, ext Extension, act Action) bool {
-	return defaultPolicy()(claims, topic, ext, act)
-}
-
 // embedded parses a policy that was compiled in; that it is valid is tested.
 func embedded(name string, text []byte) Policy {
 	p, err := parseRules(name, text)

@@ -30,9 +30,6 @@ func TestEmbeddedPolicies(t *testing.T) {
 					if got := DefaultPolicy()(c, topic, ext, act); got != want {
 						t.Errorf("default, role %q, topic %q, %s %s: %v, want %v", role, topic, act, ext, got, want)
 					}
-					if Members(c, topic, ext, act) != want {
-						t.Errorf("Members is not the default for role %q, topic %q", role, topic)
-					}
 					if !LocalPolicy()(c, topic, ext, act) {
 						t.Errorf("local, role %q, topic %q, %s %s: refused", role, topic, act, ext)
 					}
