@@ -1,12 +1,12 @@
 # wedsync: build, test, and produce evidence. `make` or `make help` lists the targets.
 #
-# Needs Go, make and git; Node and Chromium only where a target says so. Everything else comes from the
-# Go module proxy. `bin/wedsync doctor` says what a machine lacks.
+# Needs Go, Node, make and git. Everything else comes from the Go module proxy, the npm registry and, for
+# the tests, Debian's packages (`make tools`). `bin/wedsync doctor` says what a machine lacks.
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race vet fmt fuzz bench evidence verify crds clean FORCE
+.PHONY: help build tools test race vet fmt fuzz bench evidence verify crds clean FORCE
 
 # The flags of xk6 (CGO off, paths trimmed), so that a binary built here, one built by xk6 and the
 # tests of it share one build cache.
@@ -31,7 +31,16 @@ evidence: build ## run the drills on three regions, write evidence/ and EVIDENCE
 verify: bin/wedsync ## recompute every figure of the bundles in evidence/ and of EVIDENCE.md
 	bin/wedsync verify --evidence EVIDENCE.md evidence/*/
 
-test: vet build race ## everything that must hold, on a fresh clone (what CI runs)
+# Debian would start a database of its own with the package; the tests start theirs.
+tools: ## install what the tests run besides Go and Node: PostgreSQL
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then \
+	  if [ "$$(id -u)" != 0 ]; then echo "PostgreSQL is not installed: run 'apt-get install postgresql' as root"; exit 1; fi; \
+	  mkdir -p /etc/postgresql-common; echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; \
+	fi
+	@command -v node >/dev/null || { echo "Node is not installed: the stock clients are tested with it (20 or newer)"; exit 1; }
+
+test: tools vet build race ## everything that must hold, on a fresh clone (what CI runs)
 
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -13,7 +13,7 @@ import (
 )
 
 // benchWorker is a worker whose database is a table that is known for good, with n subscribers.
-func benchWorker(b *testing.B, n int, entry func(i int) Entry) (*worker, *int) {
+func benchWorker(b testing.TB, n int, entry func(i int) Entry) (*worker, *int) {
 	b.Helper()
 	cfg := Config{}.withDefaults()
 	f := &Feed{cfg: cfg, index: newIndex(), bearers: newBearers()}
@@ -45,7 +45,7 @@ func benchWorker(b *testing.B, n int, entry func(i int) Entry) (*worker, *int) {
 	return newWorker(f), &delivered
 }
 
-func benchEvent(b *testing.B) *backbone.Event {
+func benchEvent(b testing.TB) *backbone.Event {
 	text := func(s string) source.Value { return source.Value{Kind: source.Text, Text: []byte(s)} }
 	ev, err := newEvent(&source.Change{ID: "pg/wedsync/1/0", CommitTime: time.Now(), Schema: "public", Table: "guests", Type: source.Insert,
 		Columns: []source.Column{{Name: "id", Type: "int8", Base: "int8", Key: true}, {Name: "wedding", Type: "text", Base: "text"},

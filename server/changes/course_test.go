@@ -207,6 +207,55 @@ func TestDatabaseRestart(t *testing.T) {
 	})
 }
 
+// TestRightsUnknown: when the database does not say for too long who may see a row, nobody is shown it, and those
+// concerned are told of the gap; whoever is not concerned stays.
+func TestRightsUnknown(t *testing.T) {
+	server := pgtest.Start(t)
+	s := newScene(t, server, "unknown", append(append(owned, guests), readable("todos", "guests")...)...)
+	// What is known of tables does not grow old here, so that only row level security has to be asked.
+	f := s.start(func(c *Config) { c.Patience, c.RightsAge = 300*time.Millisecond, time.Hour })
+	member := s.join(f, claims("authenticated", "ada"), todos)
+	free := s.join(f, claims("authenticated", "ada"), all)
+	member.hears(subscribed)
+	free.hears(subscribed)
+	s.sql(`insert into todos values (1, 'ada', '')`, `insert into guests (id) values (1)`)
+	within(t, "a change each", func() bool { return member.count() == 1 && free.count() == 1 })
+	server.Kill(t)
+	for _, ev := range s.log.all() {
+		again := *ev
+		f.Deliver(&again)
+	}
+	within(t, "the loss", func() bool { member.mu.Lock(); defer member.mu.Unlock(); return member.lost == 1 })
+	within(t, "the other's change", func() bool { return free.count() == 2 })
+	if member.count() != 1 || free.lost != 0 {
+		t.Errorf("shown %d changes, the other one was lost %d times", member.count(), free.lost)
+	}
+	if got := testutil.ToFloat64(f.m.checks.WithLabelValues(checkUnknown)); got != 1 {
+		t.Errorf("%v unknown", got)
+	}
+}
+
+// TestTooMuchToAsk: where changes come faster than row level security answers, those that wait for it are lost.
+func TestTooMuchToAsk(t *testing.T) {
+	w, delivered := benchWorker(t, 2, func(i int) Entry { return Entry{Event: wildcard, Schema: "public", Table: "guests"} })
+	lost := 0
+	waiting := w.feed.index.subscriptions(nil)[0]
+	waiting.ready, waiting.Lost = make(chan struct{}), func() { lost++ }
+	waiting.watches = []*watch{}
+	for x := range w.feed.index.tables[key{"public", "guests"}].all {
+		if x.sub == waiting {
+			waiting.watches = append(waiting.watches, x)
+		}
+	}
+	waiting.pending = []delivery{{asked: &question{}}}
+	w.pending = 1
+	w.giveUp()
+	w.handle(t.Context(), benchEvent(t))
+	if lost != 1 || *delivered != 1 || w.pending != 0 {
+		t.Errorf("lost %d, delivered %d, %d pending; want 1, 1 (the other one's), 0", lost, *delivered, w.pending)
+	}
+}
+
 // TestReaderDies: two nodes, one database. Whichever of them reads, the members of both are told everything
 // once.
 func TestReaderDies(t *testing.T) {

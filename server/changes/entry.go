@@ -4,15 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wedsync/wedsync/protocol"
 )
 
 // Entry is one element of config.postgres_changes of a join: what its channel wants to be told.
 type Entry struct {
-	ID     int64  // see EntryID
+	ID     int64  // protocol.ChangesID: what the reply to the join calls it
 	Event  string // INSERT, UPDATE, DELETE or *
 	Schema string // or *
 	Table  string // or *
@@ -22,14 +23,6 @@ type Entry struct {
 
 // wildcard stands for every event, schema or table.
 const wildcard = "*"
-
-// EntryID is the id that the reply to a join gives the entry: the same function as in protocol.JoinResponse.
-func EntryID(raw json.RawMessage) int64 {
-	h := fnv.New32a()
-	_, _ = h.Write(raw) // a hash does not fail
-	const bits27 = 1<<27 - 1
-	return int64(h.Sum32() & bits27)
-}
 
 const textNoParams = "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
 
@@ -56,7 +49,7 @@ func parseEntry(raw json.RawMessage) (Entry, error) {
 	if err := json.Unmarshal(raw, &o); err != nil {
 		return Entry{}, errors.New(textNoParams + string(raw))
 	}
-	e := Entry{ID: EntryID(raw), Event: wildcard, Schema: wildcard, Table: wildcard}
+	e := Entry{ID: protocol.ChangesID(raw), Event: wildcard, Schema: wildcard, Table: wildcard}
 	var event string
 	if json.Unmarshal(o["event"], &event) == nil {
 		switch event = strings.ToUpper(event); event {

@@ -20,7 +20,7 @@ func TestParseEntries(t *testing.T) {
 		`{"schema":"s","table":"t","select":["b",7,"a",""]}`:                       {Event: "*", Schema: "s", Table: "t", Select: []string{"b", "a"}},
 		`{"schema":"s","table":"t","select":{}}`:                                   {Event: "*", Schema: "s", Table: "t"},
 	} {
-		want.ID = EntryID(json.RawMessage(raw))
+		want.ID = protocol.ChangesID(json.RawMessage(raw))
 		got, err := ParseEntries([]json.RawMessage{json.RawMessage(raw)})
 		if err != nil {
 			t.Errorf("%s: %v", raw, err)
@@ -51,7 +51,7 @@ func TestEntryIDIsThatOfTheJoin(t *testing.T) {
 	raw := []json.RawMessage{[]byte(`{"event":"*","schema":"public","table":"orders"}`), []byte(`{"event":"INSERT","schema":"public"}`)}
 	reply := string(protocol.JoinResponse(raw))
 	for _, r := range raw {
-		if id := fmt.Sprintf(`"id":%d,`, EntryID(r)); !strings.Contains(reply, id) {
+		if id := fmt.Sprintf(`"id":%d,`, protocol.ChangesID(r)); !strings.Contains(reply, id) {
 			t.Errorf("%s is not in %s", id, reply)
 		}
 	}

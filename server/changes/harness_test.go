@@ -128,10 +128,14 @@ func (s *scene) holds(condition string) (yes bool) {
 }
 
 // start runs one more feed on the same database and log, until the test ends.
-func (s *scene) start() *Feed {
+func (s *scene) start(with ...func(*Config)) *Feed {
 	s.Helper()
-	f, err := Start(context.Background(), Config{URL: s.url, Slot: s.name, Publish: s.log.publish, Known: s.log.known,
-		Broadcast: s.log.broadcast, RightsAge: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(lines{s}, nil))})
+	cfg := Config{URL: s.url, Slot: s.name, Publish: s.log.publish, Known: s.log.known,
+		Broadcast: s.log.broadcast, RightsAge: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(lines{s}, nil))}
+	for _, change := range with {
+		change(&cfg)
+	}
+	f, err := Start(context.Background(), cfg)
 	if err != nil {
 		s.Fatal(err)
 	}

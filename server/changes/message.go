@@ -13,6 +13,10 @@ import (
 // messages is the table whose rows are broadcasts (see Install).
 var messages = key{"realtime", "messages"}
 
+// maxTopic is what a binary frame has room for, with the prefix of the wire. A message that could never be sent
+// must not stand in the way of all that come after it.
+const maxTopic = 255 - len("realtime:")
+
 // Message is a broadcast that was made in the database.
 type Message struct {
 	ID      string // of the row: publishing it again does not deliver it again
@@ -46,8 +50,13 @@ func newMessage(c *source.Change) (*Message, error) {
 	} else if _, ok := texts["payload"]; !ok {
 		m.Payload = []byte("null")
 	}
-	if m.Topic == "" {
-		return nil, fmt.Errorf("message %s has no topic", m.ID)
+	switch {
+	case m.Topic == "" || len(m.Topic) > maxTopic:
+		return nil, fmt.Errorf("the topic of message %s has %d bytes: use 1 to %d", m.ID, len(m.Topic), maxTopic)
+	case len(m.Event) > backbone.MaxName:
+		return nil, fmt.Errorf("the event of message %s has %d bytes: at most %d are allowed", m.ID, len(m.Event), backbone.MaxName)
+	case len(m.Payload) > backbone.MaxPayload:
+		return nil, fmt.Errorf("the payload of message %s has %d bytes: at most %d are allowed", m.ID, len(m.Payload), backbone.MaxPayload)
 	}
 	return m, nil
 }
