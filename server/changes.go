@@ -121,6 +121,7 @@ func (c *session) joinSubscribed(f *protocol.Frame, ch *channel, j *protocol.Joi
 			timeout.Stop()
 			c.admit(&join, ch, j, c.channel(join.Topic))
 			c.sendSystem(protocol.Urgent, ch, extensionChanges, status, message)
+		case message == changes.TextUnreachable: // the time-out decides
 		default:
 			answered = true
 			timeout.Stop()

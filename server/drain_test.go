@@ -208,8 +208,8 @@ func TestSweep(t *testing.T) {
 		C> ["1","1","realtime:","phx_join",{}]
 		S> ["1","1","realtime:","phx_reply",{"status":"error","response":{"reason":"TopicNameRequired: You must provide a topic name"}}]`)
 	for _, c := range []*client{left, refused} {
-		if code := c.closeCode(); code != socket.CloseNormal {
-			t.Errorf("closed with %d, want 1000", code)
+		if code := c.closeCode(); code != websocket.CloseAbnormalClosure {
+			t.Errorf("closed with %d, want 1006: no close frame", code)
 		}
 	}
 	never.silence()

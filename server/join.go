@@ -71,6 +71,10 @@ func (c *session) judge(f *protocol.Frame, sub string, j *protocol.Join, old *ch
 	if s.cfg.PrivateOnly && !config.Private {
 		return nil, reasonPrivateOnly
 	}
+	if !c.counted && s.limits.Users.Full() {
+		s.limits.Reached(limit.UserCount)
+		return nil, reasonUsers
+	}
 	if !s.limits.Joins.Take(1) {
 		s.limits.Reached(limit.Joins)
 		return nil, reasonJoins
@@ -104,7 +108,7 @@ func (c *session) judge(f *protocol.Frame, sub string, j *protocol.Join, old *ch
 			return nil, reasonReplayParam
 		}
 	}
-	if !c.counted { // last, so that only who joins is counted
+	if !c.counted { // only who joins is counted
 		if !s.limits.Users.Enter() {
 			s.limits.Reached(limit.UserCount)
 			return nil, reasonUsers
@@ -122,6 +126,7 @@ func (c *session) newChannel(f *protocol.Frame, sub string, j *protocol.Join, cl
 			Sink: c.socket, Version: c.version, Path: path, Key: config.Presence.Key,
 			Self: config.Broadcast.Self, Receipts: config.Wedsync.Receipts,
 			Deaf: !rights.readBroadcast, Presence: rights.readPresence,
+			History: config.Broadcast.Replay != nil && config.Wedsync.Resume == nil,
 		},
 		topic: f.Topic, sub: sub, room: name, joinRef: f.JoinRef,
 		private: config.Private, ack: config.Broadcast.Ack, from: config.Presence.Key,
@@ -182,8 +187,12 @@ func (c *session) admit(f *protocol.Frame, ch *channel, j *protocol.Join, old *c
 // follow sends what a client expects after the reply to its join. mu is held.
 func (c *session) follow(ch *channel, config *protocol.JoinConfig) {
 	c.subscribe(ch, config)
-	c.startReplay(ch, config)
-	if ch.presence.wanted {
-		c.sendPresence(ch)
+	if config.Broadcast.Replay != nil && config.Wedsync.Resume == nil {
+		c.startHistory(ch, config.Broadcast.Replay)
+		return
 	}
+	if config.Wedsync.Resume != nil {
+		c.startResume(ch, config.Wedsync.Resume)
+	}
+	c.sendPresence(ch)
 }

@@ -91,11 +91,19 @@ func (c *session) untrack(ch *channel) {
 	}
 }
 
-// sendPresence sends who is there. The channel is in its room already: whatever the state has not, a diff
+// sendPresence sends who is there, if the client wants to know it: clients wait for that, so one that may
+// not know it is told of nobody. The channel is in its room already: whatever the state has not, a diff
 // brings. mu is held.
 func (c *session) sendPresence(ch *channel) {
-	c.server.limits.Presence.Add(1)
-	c.send(protocol.Normal, ch.joinRef, "", ch.topic, protocol.EventPresenceState, c.server.presence.State(ch.room, ch.Path))
+	if !ch.presence.wanted {
+		return
+	}
+	var state []byte
+	if ch.rights.readPresence {
+		c.server.limits.Presence.Add(1)
+		state = c.server.presence.State(ch.room, ch.Path)
+	}
+	c.send(protocol.Normal, ch.joinRef, "", ch.topic, protocol.EventPresenceState, state)
 }
 
 // tellPresence is called for everything that changes in a room.

@@ -24,33 +24,39 @@ const (
 	historyLimit = 25
 )
 
-// startReplay sends a member what it missed: everything since its last message for
-// config.wedsync.resume, the newest few since a time for config.broadcast.replay. Live broadcasts do
-// not wait for that: an urgent one must not stand behind history, and clients drop what comes twice.
-// mu is held.
-func (c *session) startReplay(ch *channel, config *protocol.JoinConfig) {
-	var from backbone.HLC
-	newest := c.server.cfg.MaxReplay
-	switch resume, replay := config.Wedsync.Resume, config.Broadcast.Replay; {
-	case resume != nil:
-		overlap := backbone.HLC(resumeOverlap.Milliseconds()) << counterBits
-		from = max(backbone.HLC(resume.HLC), overlap) - overlap
-	case replay != nil:
-		from = backbone.HLC(*replay.Since) << counterBits
-		newest = historyLimit
-		if replay.Limit != nil {
-			newest = int(min(max(*replay.Limit, 1), historyLimit))
-		}
-	default:
-		return
-	}
+// startResume sends a member everything since its last message, and then says that this was all. Live
+// broadcasts do not wait for that: an urgent one must not stand behind history, and our clients drop what
+// comes twice. mu is held.
+func (c *session) startResume(ch *channel, resume *protocol.Resume) {
+	overlap := backbone.HLC(resumeOverlap.Milliseconds()) << counterBits
+	from := max(backbone.HLC(resume.HLC), overlap) - overlap
 	// Owner: the server; ends with the replay, the channel, the socket or the node; one per join.
-	resumes := config.Wedsync.Resume != nil
 	c.server.tasks.Go(func() {
-		if c.replay(ch, from, newest) && resumes && c.replayChanges(ch, from) {
+		if c.replay(ch, from, c.server.cfg.MaxReplay) && c.replayChanges(ch, from) {
 			// From here on what the member has is without a hole, and it may take its newest message as the
 			// place to resume from. Behind the replay in both lanes, so that it is told last.
 			c.sendSystem(protocol.Normal, ch, protocol.ExtensionWedsync, protocol.StatusOK, protocol.Resumed)
+		}
+	})
+}
+
+// startHistory sends a member the newest few broadcasts since a time, and then who is there. What comes
+// live meanwhile does not wait, but nothing comes twice: stock clients do not look at ids
+// (room.Member.History). mu is held.
+func (c *session) startHistory(ch *channel, replay *protocol.Replay) {
+	from, newest := backbone.HLC(*replay.Since)<<counterBits, historyLimit
+	if replay.Limit != nil {
+		newest = int(min(max(*replay.Limit, 1), historyLimit))
+	}
+	// Owner: the server; ends with the replay, the channel, the socket or the node; one per join.
+	c.server.tasks.Go(func() {
+		if c.replay(ch, from, newest) {
+			c.server.hub.Caught(&ch.Member)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if !ch.left.Load() {
+				c.sendPresence(ch)
+			}
 		}
 	})
 }

@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"time"
-
-	"github.com/wedsync/wedsync/server/socket"
 )
 
 // whyEmpty is the label of sockets that a sweep has closed.
@@ -14,8 +12,8 @@ const whyEmpty = "empty"
 // their clients have forgotten them. Sockets that never tried to join are left alone, as in the
 // original; the idle timeout is for those.
 //
-// The original drops the connection. Here the client is told: 1000 means to other clients of Phoenix
-// that nobody expects them back, and those of Supabase come back after every code anyway.
+// The connection is dropped without a close frame, as in the original: to clients that are still there
+// after all it looks like a lost network, and they come back.
 //
 // It ends with ctx.
 func (s *Server) sweep(ctx context.Context) {
@@ -40,7 +38,7 @@ func (s *Server) sweepOnce() {
 	for _, c := range s.all() {
 		if c.isForgotten() {
 			swept++
-			c.socket.Close(socket.CloseNormal, "no channel is joined", whyEmpty)
+			c.socket.Drop(whyEmpty)
 		}
 	}
 	if swept > 0 {

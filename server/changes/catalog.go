@@ -104,6 +104,15 @@ var errNotReading = errors.New("the replication slot does not exist yet")
 
 // listed returns the tables of the publication, at most as old as since.
 func (c *catalog) listed(ctx context.Context, since time.Time) (*published, error) {
+	for {
+		// Somebody else's load may have begun before since: then it is done again.
+		if p, err := c.listOnce(ctx, since); err != nil || !p.loaded.Before(since) {
+			return p, err
+		}
+	}
+}
+
+func (c *catalog) listOnce(ctx context.Context, since time.Time) (*published, error) {
 	c.mu.Lock()
 	p := c.published
 	c.mu.Unlock()

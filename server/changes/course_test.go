@@ -351,7 +351,7 @@ func TestUnreachableDatabase(t *testing.T) {
 	said := make(chan string, 1)
 	sub := f.Subscribe(Subscriber{Entries: []Entry{{Event: "*", Schema: "public", Table: "guests"}}, Claims: claims("anon", ""),
 		Status: func(status, message string) { said <- status + ": " + message }})
-	if got, want := <-said, "error: "+textUnreachable; got != want {
+	if got, want := <-said, "error: "+TextUnreachable; got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)

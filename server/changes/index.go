@@ -101,7 +101,7 @@ func (s *shelf) remove(w *watch) {
 
 // each calls f with every shelf that a change concerns. mu is held.
 func (x *index) each(k key, f func(*shelf)) {
-	for _, at := range [3]key{k, {k.schema, wildcard}, {wildcard, wildcard}} {
+	for _, at := range [4]key{k, {k.schema, wildcard}, {wildcard, k.table}, {wildcard, wildcard}} {
 		if s := x.tables[at]; s != nil {
 			f(s)
 		}

@@ -150,7 +150,7 @@ func (s *Subscription) run(ctx context.Context, claims *auth.Claims, told bool) 
 		} else if !complained && ctx.Err() == nil {
 			complained = true
 			s.feed.cfg.Logger.Warn("subscribing to Postgres changes will be tried again", "err", err)
-			s.Status(statusError, textUnreachable)
+			s.Status(statusError, TextUnreachable)
 		}
 		select {
 		case <-ctx.Done():
@@ -162,7 +162,8 @@ func (s *Subscription) run(ctx context.Context, claims *auth.Claims, told bool) 
 	s.feed.bearers.release(b)
 }
 
-const textUnreachable = "Unable to subscribe to changes: the database cannot be reached, trying again"
+// TextUnreachable is the status that is not final: the subscription is still being tried.
+const TextUnreachable = "Unable to subscribe to changes: the database cannot be reached, trying again"
 
 // install puts the outcome of an attempt into force, unless a newer one has begun.
 func (s *Subscription) install(ctx context.Context, b *bearer, watches []*watch) bool {

@@ -126,12 +126,19 @@ func (h *Hub) Replay(m *Member, joinRef protocol.Ref, ev *backbone.Event) {
 	stored.Replayed = true
 	f, ok := Replayed(m.place.topic, m.Path, joinRef, m.Version, &stored)
 	switch {
-	case !ok:
+	case !ok || m.told != nil && m.told.again(ev.ID, true):
 	case ev.Lane == protocol.Urgent && h.flaw.hits(ev.ID, m.Key):
 		h.metrics.MessagesDropped.WithLabelValues("flaw").Inc()
 		h.flaw.send(m.Sink, ev.Lane, f)
 	case m.Sink.Send(ev.Lane, f):
 		h.metrics.MessagesReplayed.Inc()
+	}
+}
+
+// Caught says that a member with History has been sent all of it.
+func (h *Hub) Caught(m *Member) {
+	if m.told != nil {
+		m.told.catch()
 	}
 }
 

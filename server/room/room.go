@@ -37,10 +37,12 @@ type Member struct {
 	Receipts bool   // wants to know who has which urgent message
 	Deaf     bool   // may not have broadcasts: its rights are for presence alone
 	Presence bool   // may see who is there
+	History  bool   // is sent history after its join, and nothing twice
 
 	room  *Room
 	place *place
 	index int // in place.members
+	told  *told
 }
 
 // Room is one topic, or one tree of them. Its zero value is not usable; a Hub makes it.
@@ -57,6 +59,7 @@ func (r *Room) add(m *Member, first func()) {
 	first()
 	r.place(m.Path).add(m)
 	m.room = r
+	m.begin()
 }
 
 // place finds or makes the place of a path. mu is held.
@@ -93,6 +96,7 @@ func (r *Room) swap(old, m *Member, first func()) {
 	first()
 	r.place(m.Path).add(m)
 	m.room = r
+	m.begin()
 	r.leave(old)
 }
 
@@ -123,7 +127,7 @@ func (r *Room) deliver(ev *backbone.Event, sender *Member, flaw Flaw) (delivered
 				e.frame, e.ok = Live(p.topic, p.path, m.Version, ev)
 			}
 			switch {
-			case !e.ok:
+			case !e.ok || m.told != nil && m.told.again(ev.ID, false):
 			case ev.Lane == protocol.Urgent && flaw.hits(ev.ID, m.Key):
 				flawed++
 				flaw.send(m.Sink, ev.Lane, e.frame)

@@ -143,6 +143,19 @@ func (s *Socket) Close(code int, text, why string) {
 	s.wake()
 }
 
+// Drop ends the connection at once, without a word to the peer. why is the label of the reason.
+func (s *Socket) Drop(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != open {
+		return
+	}
+	s.state, s.why = closing, why
+	s.queue.clear()
+	s.announce(&s.taken)
+	_ = s.conn.Close() // the reader and a writer that is under way find out
+}
+
 // hurry bounds everything that the connection still waits for. mu is held.
 func (s *Socket) hurry() {
 	by := time.Now().Add(s.cfg.CloseGrace)
