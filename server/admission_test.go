@@ -28,22 +28,7 @@ func limited(l limit.Limits) func(*Config) {
 // reached is how often a limit has bitten.
 func (n *node) reached(t testing.TB, name limit.Name) float64 {
 	t.Helper()
-	families, err := n.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() != limit.MetricReached {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			if m.GetLabel()[0].GetValue() == string(name) {
-				return m.GetCounter().GetValue()
-			}
-		}
-	}
-	t.Fatalf("limit %s has no series", name)
-	return 0
+	return n.metric(t, limit.MetricReached, string(name))
 }
 
 func (n *node) expectReached(t testing.TB, want map[limit.Name]float64) {

@@ -24,9 +24,7 @@ func (s *Server) startChanges(ctx context.Context) error {
 	}
 	feed, err := changes.Start(ctx, changes.Config{
 		URL: s.cfg.Database, Slot: s.cfg.Slot, Publication: s.cfg.Publication,
-		Publish: s.submit, Known: func(ctx context.Context, id string) (bool, error) {
-			return s.backbone.Has(ctx, protocol.Normal, changes.Room, id)
-		},
+		Publish: s.submit, Known: s.known, CaughtUp: func() bool { ok, _ := s.backbone.CaughtUp(); return ok },
 		Broadcast: func(_ context.Context, m changes.Message) (func(context.Context) error, error) {
 			name, path := s.cfg.Hierarchies.Place(m.Private, m.Topic)
 			return s.submit(ctx, &backbone.Event{
@@ -41,6 +39,16 @@ func (s *Server) startChanges(ctx context.Context) error {
 	}
 	s.changes.Store(feed)
 	return nil
+}
+
+// known remembers a change that the own log has, and lets it be published once more all the same: the node
+// that read it before may have died before other regions had it, and they are to have it in its place.
+func (s *Server) known(ctx context.Context, id string) (bool, error) {
+	ev, err := s.backbone.Find(ctx, protocol.Normal, changes.Room, id)
+	if ev != nil {
+		s.lane.Recall(ev)
+	}
+	return false, err
 }
 
 // submit publishes an event of the database: the members here have it when submit returns, two regions
@@ -84,7 +92,7 @@ func (c *session) subscribeTo(feed *changes.Feed, ch *channel, config *protocol.
 		return err
 	}
 	ch.changes = feed.Subscribe(changes.Subscriber{
-		Entries: entries, Claims: ch.claims, Status: status,
+		Entries: entries, Claims: ch.claims, Status: status, Resumes: config.Wedsync.Resume != nil,
 		Deliver: func(payload []byte, _ *backbone.Event) { c.sendChange(ch, payload) },
 		Lost:    func() { c.crash(ch) },
 	})

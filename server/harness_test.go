@@ -116,6 +116,27 @@ func (n *node) stop(t testing.TB) {
 	}
 }
 
+// metric is the value of a counter or gauge, of the series with the label value if one is given.
+func (n *node) metric(t testing.TB, name, label string) float64 {
+	t.Helper()
+	families, err := n.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if label == "" || m.GetLabel()[0].GetValue() == label {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() // one of them is nil, and 0
+			}
+		}
+	}
+	t.Fatalf("there is no series %s %s", name, label)
+	return 0
+}
+
 // startThree runs one node in each of three regions and waits until all are ready.
 func startThree(t testing.TB, change ...func(*Config)) []*node {
 	t.Helper()

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // crowd is members of one topic, spread over nodes, who read all that they are sent.
@@ -126,20 +125,7 @@ func gossiped(b *testing.B, nodes []*node) float64 {
 	b.Helper()
 	total := 0.0
 	for _, n := range nodes {
-		families, err := prometheus.Gatherer(n.registry).Gather()
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, f := range families {
-			if f.GetName() != "wedsync_presence_gossip_bytes_total" {
-				continue
-			}
-			for _, m := range f.GetMetric() {
-				if m.GetLabel()[0].GetValue() == "sent" {
-					total += m.GetCounter().GetValue()
-				}
-			}
-		}
+		total += n.metric(b, "wedsync_presence_gossip_bytes_total", "sent")
 	}
 	return total
 }

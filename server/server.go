@@ -132,7 +132,7 @@ func (s *Server) Start(ctx context.Context) error {
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second, // a client that never finishes its request is not kept
 		IdleTimeout:       time.Minute,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn), // mostly a handler that panicked
 	}
 	for _, l := range s.listeners {
 		// Owner: the server; ends when Close shuts http down.

@@ -77,6 +77,10 @@ func Start(ctx context.Context, cfg Config) (*Backbone, error) {
 		return nil, err
 	}
 	b := &Backbone{cfg: cfg, clock: NewClock(time.Now), m: m, server: srv, own: map[protocol.Lane]*ownLog{}}
+	if err := watchInterests(cfg.Registerer, srv); err != nil {
+		srv.close()
+		return nil, err
+	}
 	if b.cursors, err = openCursors(cfg.Dir); err != nil {
 		srv.close()
 		return nil, err

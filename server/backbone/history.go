@@ -61,13 +61,13 @@ func (b *Backbone) Since(ctx context.Context, room string, from HLC, limit int) 
 	return events, nil
 }
 
-// Has tells whether the own log holds an event of a lane.
-func (b *Backbone) Has(ctx context.Context, lane protocol.Lane, room, id string) (bool, error) {
-	own := b.own[lane]
-	if own.known.has(key(&Event{Room: room, ID: id})) {
-		return true, nil
+// Find returns an event that the own log holds, or nil.
+func (b *Backbone) Find(ctx context.Context, lane protocol.Lane, room, id string) (*Event, error) {
+	data, err := findStored(ctx, b.own[lane].link.get(), lane, eventSubject(b.cfg.Node, &Event{Lane: lane, Room: room, ID: id}))
+	if err != nil || data == nil {
+		return nil, err
 	}
-	return logHas(ctx, own.link.get(), lane, eventSubject(b.cfg.Node, &Event{Lane: lane, Room: room, ID: id}))
+	return Decode(data)
 }
 
 // Compare orders events: by clock, then by origin and id, the same on every node.

@@ -19,8 +19,8 @@ import (
 // Times of a link. The first resend is later than the slowest round trip that still can meet the
 // 200 ms promise, and they are spaced out: a fixed short time-out on a slow link turns into a storm.
 const (
-	dialTimeout   = 500 * time.Millisecond // also for each step of the handshake
-	localTimeout  = 10 * time.Second       // in process nothing but a lack of CPU can delay a handshake
+	dialTimeout   = time.Second      // also for each step of the handshake, which take a few round trips
+	localTimeout  = 10 * time.Second // in process nothing but a lack of CPU can delay a handshake
 	reconnectWait = 100 * time.Millisecond
 	peerPing      = 250 * time.Millisecond
 	urgentPings   = 3                      // unanswered: the link is down, within a second

@@ -33,24 +33,16 @@ func TestLogTakesAnIDOnce(t *testing.T) {
 	}
 }
 
-func TestHasAsksTheLogItself(t *testing.T) {
-	cfg := testConfig(t, "n1")
-	b := start(t, cfg)
-	store(t, b, &Event{ID: "a.1/b", Room: "w:1", Lane: protocol.Urgent})
-	stop(t, b)
-	cfg.Listen = "127.0.0.1:0"
-	b = start(t, cfg) // remembers the event, and then does not
-	for _, forget := range []bool{false, true} {
-		if forget {
-			b.own[protocol.Urgent].known.now = nil
-		}
-		for room, want := range map[string]bool{"w:1": true, "w:2": false} {
-			if has, err := b.Has(t.Context(), protocol.Urgent, room, "a.1/b"); err != nil || has != want {
-				t.Errorf("room %s: %v, %v", room, has, err)
-			}
-		}
-		if has, err := b.Has(t.Context(), protocol.Normal, "w:1", "a.1/b"); err != nil || has {
-			t.Errorf("the other lane: %v, %v", has, err)
+func TestFindAsksTheLogItself(t *testing.T) {
+	b := start(t, testConfig(t, "n1"))
+	stored := &Event{ID: "a.1/b", Room: "w:1", Lane: protocol.Urgent, Payload: []byte("{}")}
+	store(t, b, stored)
+	if ev, err := b.Find(t.Context(), protocol.Urgent, "w:1", "a.1/b"); err != nil || ev == nil || ev.HLC != stored.HLC || string(ev.Payload) != "{}" {
+		t.Errorf("found %+v, %v", ev, err)
+	}
+	for _, other := range []Event{{Room: "w:2", ID: "a.1/b", Lane: protocol.Urgent}, {Room: "w:1", ID: "a.1/b"}, {Room: "w:1", ID: "a.1", Lane: protocol.Urgent}} {
+		if ev, err := b.Find(t.Context(), other.Lane, other.Room, other.ID); err != nil || ev != nil {
+			t.Errorf("%+v: found %+v, %v", other, ev, err)
 		}
 	}
 }

@@ -184,24 +184,24 @@ func streamInfo(ctx context.Context, nc *nats.Conn, lane protocol.Lane) (*jetstr
 	return stream.CachedInfo(), nil
 }
 
-// logHas asks the log at the other end of a connection whether it holds something on a subject.
-func logHas(ctx context.Context, nc *nats.Conn, lane protocol.Lane, subject string) (bool, error) {
+// findStored returns what the log at the other end of a connection holds on a subject, or nil.
+func findStored(ctx context.Context, nc *nats.Conn, lane protocol.Lane, subject string) ([]byte, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
-		return false, fmt.Errorf("asking the log about an event: %w", err)
+		return nil, fmt.Errorf("asking the log about an event: %w", err)
 	}
-	info, err := js.Stream(ctx, streamName(lane))
+	stream, err := js.Stream(ctx, streamName(lane))
 	if err != nil {
-		return false, fmt.Errorf("asking the log about an event: %w", err)
+		return nil, fmt.Errorf("asking the log about an event: %w", err)
 	}
-	_, err = info.GetLastMsgForSubject(ctx, subject)
+	msg, err := stream.GetLastMsgForSubject(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return false, nil
+		return nil, nil
 	case err != nil:
-		return false, fmt.Errorf("asking the log about an event: %w", err)
+		return nil, fmt.Errorf("asking the log about an event: %w", err)
 	}
-	return true, nil
+	return msg.Data, nil
 }
 
 // purgeBefore removes everything before a sequence number from the own log.

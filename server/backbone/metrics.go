@@ -55,6 +55,19 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// MetricInterests is the metric that would give it away if a socket ever cost an interest at a log.
+const MetricInterests = "wedsync_log_interests"
+
+func watchInterests(r prometheus.Registerer, s *logServer) error {
+	err := r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: MetricInterests,
+		Help: "Subscriptions at the own log, by all nodes: a few for each node, whatever the number of rooms and sockets."},
+		func() float64 { return float64(s.srv.NumSubscriptions()) }))
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return nil
+}
+
 func (m *metrics) link(peer string, lane protocol.Lane) *linkMetrics {
 	l := []string{peer, lane.String()}
 	lm := &linkMetrics{

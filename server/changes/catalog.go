@@ -92,6 +92,7 @@ type catalog struct {
 type published struct {
 	tables map[key]bool
 	loaded time.Time
+	wal    uint64 // where the WAL ended then
 }
 
 func newCatalog(db *database, cfg *Config, changed func(key)) *catalog {
@@ -99,8 +100,9 @@ func newCatalog(db *database, cfg *Config, changed func(key)) *catalog {
 		tables: map[key]*table{}, roles: map[string]bool{}, used: map[key]bool{}}
 }
 
-// errNotReading says that nobody has made the replication slot yet: what is committed now is not told.
-var errNotReading = errors.New("the replication slot does not exist yet")
+// errNotReading says that nobody has made the replication slot yet, or that this node does not hear of all
+// changes yet: what is committed now might not be told.
+var errNotReading = errors.New("the replication slot does not exist yet, or this node is catching up")
 
 // listed returns the tables of the publication, at most as old as since.
 func (c *catalog) listed(ctx context.Context, since time.Time) (*published, error) {
@@ -125,8 +127,9 @@ func (c *catalog) listOnce(ctx context.Context, since time.Time) (*published, er
 		err := c.db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			clear(p.tables)
 			// A slot that is being made is there already, but what is committed before it is ready is not in it.
-			if err := conn.QueryRow(ctx, `select exists (select from pg_catalog.pg_replication_slots
-				where slot_name = $1 and confirmed_flush_lsn is not null)`, c.slot).Scan(&reading); err != nil {
+			if err := conn.QueryRow(ctx, `select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0')::int8,
+				exists (select from pg_catalog.pg_replication_slots where slot_name = $1 and confirmed_flush_lsn is not null)`,
+				c.slot).Scan(&p.wal, &reading); err != nil {
 				return err
 			}
 			rows, err := conn.Query(ctx, `select schemaname, tablename from pg_catalog.pg_publication_tables where pubname = $1`, c.publication)

@@ -31,6 +31,9 @@ type Config struct {
 	Publish func(ctx context.Context, ev *backbone.Event) (wait func(context.Context) error, err error)
 	// Known says whether the own log has the change with this id already.
 	Known func(ctx context.Context, id string) (bool, error)
+	// CaughtUp says whether this node hears of everything that others read. Until then nobody can subscribe,
+	// because what comes late comes out of order. nil: always.
+	CaughtUp func() bool
 	// Broadcast publishes a row of realtime.messages; nil: they are not read.
 	Broadcast func(ctx context.Context, m Message) (wait func(context.Context) error, err error)
 
@@ -69,6 +72,9 @@ func (c *Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
+	if c.CaughtUp == nil {
+		c.CaughtUp = func() bool { return true }
+	}
 	if c.Slot == "" {
 		c.Slot = DefaultSlot
 	}

@@ -112,6 +112,27 @@ func testReplay(t *testing.T, server *pgtest.Server) {
 	m.hears(subscribed)
 }
 
+// testLate: a change that comes late, after its region was away, is not told to those who subscribed after it
+// was committed, unless they resume.
+func testLate(t *testing.T, server *pgtest.Server) {
+	s := newScene(t, server, "late", append([]string{guests}, readable("guests")...)...)
+	before := s.joined(claims("anon", ""), all)
+	s.sql(`insert into guests (id) values (1)`)
+	within(t, "a change", func() bool { return before.count() == 1 })
+	after := s.joined(claims("anon", ""), all)
+	resumed := make(chan struct{})
+	resumes := s.feed.Subscribe(Subscriber{Entries: after.sub.Entries, Claims: claims("anon", ""), Resumes: true, Lost: func() {},
+		Status: func(string, string) { resumed <- struct{}{} }, Deliver: func([]byte, *backbone.Event) { resumed <- struct{}{} }})
+	defer resumes.Close()
+	<-resumed
+	s.feed.Deliver(s.log.all()[0])
+	<-resumed
+	within(t, "the late change", func() bool { return before.count() == 2 })
+	s.sql(`insert into guests (id) values (2)`)
+	<-resumed
+	within(t, "the next change", func() bool { return before.count() == 3 && after.count() == 1 })
+}
+
 // testOverflow: a feed that falls behind ends its subscriptions, and delivers nothing beyond the gap.
 func testOverflow(t *testing.T, server *pgtest.Server) {
 	s := newScene(t, server, "overflow", append([]string{guests}, readable("guests")...)...)
@@ -120,7 +141,7 @@ func testOverflow(t *testing.T, server *pgtest.Server) {
 	within(t, "a change", func() bool { return m.count() == 1 })
 	ev := s.log.all()[0]
 	block, blocked := make(chan struct{}), make(chan struct{})
-	stuck := s.feed.Subscribe(Subscriber{Entries: m.sub.Entries, Claims: claims("anon", ""), Status: func(string, string) { close(blocked) },
+	stuck := s.feed.Subscribe(Subscriber{Entries: m.sub.Entries, Claims: claims("anon", ""), Resumes: true, Status: func(string, string) { close(blocked) },
 		Deliver: func([]byte, *backbone.Event) { <-block }, Lost: func() {}})
 	defer stuck.Close()
 	<-blocked

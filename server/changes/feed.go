@@ -48,6 +48,8 @@
 //   - Of a change of more than 1 MiB only small values are told (Error 413), and filters see those up to 2,704 bytes.
 //   - A table that is created after a subscription with wildcards is part of it, unless that has a filter.
 //   - TRUNCATE is not told.
+//   - What a region missed while it was cut off comes once it is back, late, and may come behind newer changes.
+//     Those who subscribe after that are not told of it.
 package changes
 
 import (

@@ -32,6 +32,7 @@ func TestFeed(t *testing.T) {
 		"alter":       testAlteredTable,
 		"claims":      testReclaim,
 		"replay":      testReplay,
+		"late":        testLate,
 		"overflow":    testOverflow,
 		"messages":    testMessages,
 		"slot":        testSlotInTheMaking,

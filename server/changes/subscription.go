@@ -22,6 +22,9 @@ type Subscriber struct {
 	Deliver func(payload []byte, ev *backbone.Event)
 	// Status gets the status and message of a system message.
 	Status func(status, message string)
+	// Resumes says that changes from before the subscription are wanted too, because a Replay will not have
+	// those that are on their way.
+	Resumes bool
 	// Lost says that a change was missed and the subscription has ended: the channel must be joined again.
 	Lost func()
 }
@@ -46,6 +49,7 @@ type Subscription struct {
 	attempt context.CancelFunc // ends the attempt to subscribe that is under way
 	watches []*watch           // what is in the index
 	bearer  *bearer            // of the watches
+	floor   uint64             // what was committed before this place in the WAL is not told; constant once there are watches
 	ready   chan struct{}      // closed when the first attempt has an outcome
 
 	// The worker's own.

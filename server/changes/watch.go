@@ -75,6 +75,12 @@ const (
 
 // compile checks the entries against the database.
 func (s *Subscription) compile(ctx context.Context, b *bearer) ([]*watch, error) {
+	if !s.feed.cfg.CaughtUp() {
+		return nil, errNotReading
+	}
+	if err := s.setFloor(ctx); err != nil {
+		return nil, err
+	}
 	var watches []*watch
 	for i := range s.Entries {
 		w, err := s.feed.compile(ctx, &s.Entries[i], b)
@@ -85,6 +91,25 @@ func (s *Subscription) compile(ctx context.Context, b *bearer) ([]*watch, error)
 		watches = append(watches, w)
 	}
 	return watches, nil
+}
+
+// setFloor finds out, once, where the subscription begins. A region that comes back hears late of what it has
+// missed, from the logs of others: whoever subscribes by then must not be told of old rows behind new ones.
+func (s *Subscription) setFloor(ctx context.Context) error {
+	s.mu.Lock()
+	known := s.floor > 0
+	s.mu.Unlock()
+	if known || s.Resumes {
+		return nil
+	}
+	p, err := s.feed.catalog.listed(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.floor = p.wal
+	return nil
 }
 
 func (f *Feed) compile(ctx context.Context, e *Entry, b *bearer) (*watch, error) {

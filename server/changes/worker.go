@@ -101,7 +101,7 @@ func (w *worker) handle(ctx context.Context, ev *backbone.Event) {
 			w.hits = f.index.unfiltered(w.hits, r, role)
 		}
 	}
-	w.group()
+	w.group(r.LSN)
 	clear(w.views)
 	clear(w.asked)
 	for _, s := range w.subs {
@@ -111,12 +111,15 @@ func (w *worker) handle(ctx context.Context, ev *backbone.Event) {
 	}
 }
 
-// group puts the hits with their subscriptions.
-func (w *worker) group() {
+// group puts the hits of a change with their subscriptions, but for those that began after it.
+func (w *worker) group(lsn uint64) {
 	w.change++
 	w.subs = w.subs[:0]
 	for _, hit := range w.hits {
 		s := hit.sub
+		if lsn < s.floor {
+			continue
+		}
 		if s.change != w.change {
 			s.change, s.hits = w.change, s.hits[:0]
 			w.subs = append(w.subs, s)

@@ -214,6 +214,10 @@ func (l *Lane) deliver(ev *backbone.Event) {
 	l.cfg.Deliver(ev)
 }
 
+// Recall remembers that the members here have had an event, so that it is not delivered when it is published
+// again: for one that the own log has from a time that the lane may have forgotten.
+func (l *Lane) Recall(ev *backbone.Event) { l.recall(ev) }
+
 // recall takes what the own log held before this start.
 func (l *Lane) recall(ev *backbone.Event) {
 	l.observe(ev)

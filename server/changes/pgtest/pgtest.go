@@ -84,7 +84,7 @@ func (s *Server) Up(tb testing.TB) {
 	tb.Helper()
 	s.output.Reset()
 	s.cmd = s.command("postgres", "-D", s.data(), "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-k", s.dir,
-		"-c", "wal_level=logical", "-c", "max_replication_slots=20", "-c", "max_wal_senders=20",
+		"-c", "wal_level=logical", "-c", "max_replication_slots=100", "-c", "max_wal_senders=100", "-c", "max_connections=400",
 		// A killed process loses nothing by this, and that is all that tests kill.
 		"-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "shared_buffers=16MB", "-c", "wal_sender_timeout=5s")
