@@ -21,20 +21,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wedsync/wedsync/protocol"
-	"github.com/wedsync/wedsync/server/account"
-	"github.com/wedsync/wedsync/server/api"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/changes"
@@ -116,171 +110,6 @@ func (s *Server) warn() {
 		s.log.Warn("THIS NODE BREAKS ITS PROMISES ON PURPOSE, to test the checker. Never use it for anything else.", "flaw", s.cfg.Flaw.String())
 		s.metrics.Flaw.WithLabelValues(s.cfg.Flaw.String()).Set(1)
 	}
-}
-
-// Start opens the node's ports and begins to serve. If it succeeds, Close must follow.
-func (s *Server) Start(ctx context.Context) error {
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	mux, err := s.prepare(ctx)
-	if err != nil {
-		s.cancel()
-		s.limits.Admission.Close()
-		s.keepers.Wait()
-		return errors.Join(err, s.closeListeners(), s.closeLane(ctx))
-	}
-	s.http = &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 10 * time.Second, // a client that never finishes its request is not kept
-		IdleTimeout:       time.Minute,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn), // mostly a handler that panicked
-	}
-	for _, l := range s.listeners {
-		// Owner: the server; ends when Close shuts http down.
-		s.tasks.Go(func() {
-			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				s.mu.Lock()
-				s.failed = fmt.Errorf("serving %s: %w", l.Addr(), err)
-				s.mu.Unlock()
-				s.cancel()
-			}
-		})
-	}
-	s.log.Info("serving", "region", s.cfg.Region, "address", s.Addr(), "log", s.backbone.LogURL(), "peers", len(s.cfg.Peers))
-	return nil
-}
-
-// prepare starts everything that the handlers need.
-func (s *Server) prepare(ctx context.Context) (*http.ServeMux, error) {
-	for _, address := range append([]string{s.cfg.Listen}, s.cfg.Also...) {
-		l, err := listen(ctx, address)
-		if err != nil {
-			return nil, err
-		}
-		s.listeners = append(s.listeners, l)
-	}
-	if err := s.startAuth(); err != nil {
-		return nil, err
-	}
-	if err := s.startLane(); err != nil {
-		return nil, err
-	}
-	if err := s.startPresence(); err != nil {
-		return nil, err
-	}
-	if err := s.startChanges(s.ctx); err != nil {
-		return nil, err
-	}
-	// Owner: the server; ends with s.ctx.
-	s.keepers.Go(func() { s.sweep(s.ctx) })
-	return s.routes()
-}
-
-// startAuth reads keys and policy; both follow what they were read from until s.ctx ends.
-func (s *Server) startAuth() (err error) {
-	s.verifier, err = auth.New(s.ctx, auth.Config{Secret: s.cfg.JWTSecret, JWKS: s.cfg.JWKS, Open: s.open(), Logger: s.log})
-	if err != nil {
-		return err
-	}
-	switch {
-	case s.cfg.Policy != nil:
-		s.policy = s.cfg.Policy
-	case s.cfg.PolicyFile != "":
-		s.policy, err = auth.Watch(s.ctx, s.cfg.PolicyFile, s.log, s.judgeAll)
-	default:
-		s.policy = auth.DefaultPolicy()
-	}
-	return err
-}
-
-// judgeAll holds every channel against a policy that has changed.
-func (s *Server) judgeAll() {
-	for _, c := range s.all() {
-		c.mu.Lock()
-		for _, ch := range slices.Clone(c.channels) {
-			c.judgeAgain(ch, ch.claims)
-		}
-		c.mu.Unlock()
-	}
-}
-
-// all returns the sessions of this moment.
-func (s *Server) all() []*session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.sessions))
-}
-
-func (s *Server) startLane() (err error) {
-	s.backbone, err = backbone.Start(s.ctx, backbone.Config{
-		Node: s.cfg.Node, Region: s.cfg.Region, Listen: s.cfg.LogListen, Peers: s.cfg.Peers, Dir: s.cfg.Dir,
-		Secret: s.cfg.ClusterSecret, SyncAlways: !s.cfg.SyncInterval, Logger: s.log, Registerer: s.registry,
-	})
-	if err != nil {
-		return fmt.Errorf("starting the log: %w", err)
-	}
-	s.lane, err = urgent.New(urgent.Config{
-		Backbone: s.backbone, Deliver: s.deliver, OnReceipt: s.receipt,
-		Deadline: s.cfg.HoldDeadline, AckEarly: s.cfg.Flaw.Kind == room.AckEarly,
-	})
-	if err != nil {
-		return fmt.Errorf("starting the urgent lane: %w", err)
-	}
-	return nil
-}
-
-func (s *Server) startPresence() (err error) {
-	var peers []string
-	for _, p := range s.cfg.Peers {
-		if p.Node != s.cfg.Node {
-			peers = append(peers, p.Node)
-		}
-	}
-	s.presence, err = presence.New(presence.Config{
-		Node: s.cfg.Node, Peers: peers, Gossip: s.backbone.Gossip, Deliver: s.tellPresence,
-		Logger: s.log, Registerer: s.registry,
-	})
-	if err != nil {
-		return fmt.Errorf("starting presence: %w", err)
-	}
-	s.backbone.OnGossip(s.presence.Receive)
-	// Owner: the server; ends with s.ctx.
-	s.keepers.Go(func() {
-		if err := s.presence.Run(s.ctx); err != nil && s.ctx.Err() == nil {
-			s.log.Error("presence has stopped", "err", err)
-		}
-	})
-	return nil
-}
-
-func (s *Server) routes() (*http.ServeMux, error) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /socket/websocket", s.handshake)
-	mux.HandleFunc("GET /realtime/v1/websocket", s.handshake)
-	if s.cfg.Accounts {
-		accounts, err := account.New(account.Config{Secret: s.cfg.JWTSecret, Logger: s.log})
-		if err != nil {
-			return nil, err
-		}
-		accounts.Register(mux)
-	}
-	return mux, api.Register(mux, api.Config{
-		Publisher: s.lane, Verifier: s.verifier, Policy: s.policy, Place: s.cfg.Hierarchies.Place,
-		Limits: s.limits, Disconnect: s.Disconnect,
-		Health: api.Health{Status: "ok", Node: s.cfg.Node, Region: s.cfg.Region, Flaw: s.cfg.Flaw.String()},
-		Ready:  s.Ready, Log: s.backbone.Log, Gatherer: s.registry, Metrics: s.metrics, Logger: s.log,
-	})
-}
-
-// listen opens the port for clients.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("address %s is in use by another process: stop that one, or choose another with --listen (%w)", address, err)
-	case err != nil:
-		return nil, fmt.Errorf("listening on %s (set --listen): %w", address, err)
-	}
-	return l, nil
 }
 
 // Addr is the address that clients connect to. Call it after Start.
