@@ -28,6 +28,8 @@ func (v *venue) control(t *testing.T) string {
 		defer cancel()
 		return v.WaitReady(ctx, n)
 	}))
+	mux.HandleFunc("POST /cut", v.region(func(_ context.Context, n *cluster.Node) error { return v.Network().Isolate(n.Region, true) }))
+	mux.HandleFunc("POST /heal", v.region(func(_ context.Context, n *cluster.Node) error { return v.Network().Isolate(n.Region, false) }))
 	mux.HandleFunc("POST /sql", func(w http.ResponseWriter, r *http.Request) {
 		statements, err := io.ReadAll(r.Body)
 		if err != nil {

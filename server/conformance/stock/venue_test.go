@@ -87,6 +87,7 @@ func open(t *testing.T) *venue {
 func (v *venue) restore(t *testing.T) {
 	t.Helper()
 	for _, n := range v.Nodes() {
+		must(t, v.Network().Isolate(n.Region, false))
 		if !n.Alive() {
 			must(t, n.Start(t.Context()))
 		}

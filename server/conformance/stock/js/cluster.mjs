@@ -19,6 +19,10 @@ export const kill = (region) => control(`/kill?region=${region.name}`)
 export const start = (region) => control(`/start?region=${region.name}`)
 export const drain = (region) => control(`/drain?region=${region.name}`)
 
+// cut takes a region off the network without a word to anybody, its own clients included; heal ends that.
+export const cut = (region) => control(`/cut?region=${region.name}`)
+export const heal = (region) => control(`/heal?region=${region.name}`)
+
 // sql runs statements as the owner of the database and returns the rows of the last one, as text.
 export const sql = (statements) => control('/sql', statements)
 
