@@ -141,5 +141,5 @@ func oracle(operator Operator, typ, literal, text string) truth {
 
 // isPlain says whether a number is one as PostgreSQL prints it, in a range that every integer type of ours has.
 func isPlain(number string) bool {
-	return len(number) < 18 && strings.Trim(number, "-.0123456789") == "" && !strings.HasPrefix(number, ".") && !strings.HasSuffix(number, ".")
+	return len(number) < 18 && strings.Trim(number, "-.0123456789") == "" && !strings.HasPrefix(strings.TrimPrefix(number, "-"), ".") && !strings.HasSuffix(number, ".")
 }
