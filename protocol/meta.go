@@ -138,10 +138,14 @@ func (m Meta) appendMembers(dst []byte) []byte {
 		dst = append(strconv.AppendUint(append(dst, '"'), m.HLC, 10), '"')
 	}
 	most := MaxFrom
-	if channel := appendString(nil, m.Channel); m.Channel != "" && len(channel) <= MaxChannel {
+	if m.Channel != "" {
+		before := len(dst)
 		key(`"channel"`)
-		dst = append(dst, channel...)
-		most = min(most, maxNames-len(`,"channel":`)-len(channel))
+		if dst = appendString(dst, m.Channel); len(dst)-before > len(`,"channel":`)+MaxChannel {
+			dst = dst[:before] // a part of it would be another channel
+		} else {
+			most = min(most, maxNames-(len(dst)-before))
+		}
 	}
 	if m.From != "" && most > len(`""`) {
 		key(`"from"`)

@@ -27,22 +27,23 @@ type Sink interface {
 	Send(lane protocol.Lane, f socket.Frame) bool
 }
 
-// Member is one joined channel of one socket.
+// Member is one joined channel of one socket. What a fan-out looks at stands first, in one cache line.
 type Member struct {
 	Sink     Sink
+	told     *told // nil without History
 	Version  protocol.Version
-	Path     string // of its topic in the room, see Tree
-	Key      string // presence key: the name under which others know the member
-	Self     bool   // wants its own broadcasts back
-	Receipts bool   // wants to know who has which urgent message
-	Deaf     bool   // may not have broadcasts: its rights are for presence alone
-	Presence bool   // may see who is there
-	History  bool   // is sent history after its join, and nothing twice
+	Self     bool // wants its own broadcasts back
+	Deaf     bool // may not have broadcasts: its rights are for presence alone
+	Presence bool // may see who is there
+	Receipts bool // wants to know who has which urgent message
+	History  bool // is sent history after its join, and nothing twice
+
+	Key  string // presence key: the name under which others know the member
+	Path string // of its topic in the room, see Tree
 
 	room  *Room
 	place *place
 	index int // in place.members
-	told  *told
 }
 
 // Room is one topic, or one tree of them. Its zero value is not usable; a Hub makes it.
