@@ -17,6 +17,7 @@ type record struct {
 	Type    string  `json:"type"`
 	Commit  int64   `json:"commit_us"` // Unix time
 	LSN     uint64  `json:"lsn"`
+	XID     uint32  `json:"xid"`
 	Columns []field `json:"columns"`
 	New     *tuple  `json:"new,omitempty"`
 	Old     *tuple  `json:"old,omitempty"`
@@ -68,7 +69,7 @@ const (
 
 // encode returns the change for the log: whole, or without the large values if it is too large.
 func encode(c *source.Change) ([]byte, error) {
-	r := &record{Schema: c.Schema, Table: c.Table, Type: c.Type, Commit: c.CommitTime.UnixMicro(), LSN: c.LSN, FullOld: c.FullOld}
+	r := &record{Schema: c.Schema, Table: c.Table, Type: c.Type, Commit: c.CommitTime.UnixMicro(), LSN: c.LSN, XID: c.XID, FullOld: c.FullOld}
 	for _, column := range c.Columns {
 		f := field{Name: column.Name, Type: column.Type}
 		if column.Base != column.Type {

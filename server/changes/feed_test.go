@@ -33,6 +33,7 @@ func TestFeed(t *testing.T) {
 		"claims":      testReclaim,
 		"replay":      testReplay,
 		"late":        testLate,
+		"invisible":   testInvisibleTransaction,
 		"overflow":    testOverflow,
 		"messages":    testMessages,
 		"slot":        testSlotInTheMaking,

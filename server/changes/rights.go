@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,8 +25,8 @@ const (
 // question asks row level security whether a bearer sees the row of a change, as it is now.
 type question struct {
 	bearer *bearer
-	sql    string   // select exists …
-	args   [][]byte // the row's primary key
+	sql    string   // selects whether the row is visible, and whether its transaction is
+	args   [][]byte // the row's primary key, and the transaction
 	reply  verdict  // of the trip that is under way
 
 	// The worker's own.
@@ -49,9 +50,22 @@ func newQuestion(b *bearer, r *record, t *table) *question {
 		q.args = append(q.args, []byte(text))
 		where = append(where, fmt.Sprintf("%s = $%d::%s", pgx.Identifier{c.name}.Sanitize(), len(q.args), c.sql))
 	}
-	q.sql = "select exists (select from " + pgx.Identifier{t.schema, t.key.table}.Sanitize() + " where " + strings.Join(where, " and ") + ")"
+	q.args = append(q.args, []byte(strconv.FormatUint(uint64(r.XID), 10)))
+	q.sql = "select exists (select from " + pgx.Identifier{t.schema, t.key.table}.Sanitize() + " where " + strings.Join(where, " and ") + "), " +
+		fmt.Sprintf(transactionVisible, len(q.args))
 	return q
 }
+
+// transactionVisible asks whether the snapshot of the statement has the transaction of the change: PostgreSQL
+// hands a commit to replication a moment before other sessions see it, and a row that is not there yet must
+// not count as one that is hidden. Replication names transactions by the low half of their number only; the
+// other half is that of the newest one, or one less. 0 stands for a change of an older version, which did
+// not say.
+const transactionVisible = `(select xid = 0 or pg_visible_in_snapshot(
+    (case when near > newest + 2147483648 then near - 4294967296 else near end)::text::xid8, now)
+  from (select now, xid, newest, newest - newest %% 4294967296 + xid as near
+    from (select now, pg_snapshot_xmax(now)::text::int8 as newest, $%d::int8 as xid
+      from (select pg_current_snapshot() as now) a) b) c)`
 
 const (
 	// checkTime bounds the questions of one trip to the database, and each of them there.
@@ -66,7 +80,8 @@ const (
 const actAs = `select set_config('statement_timeout', $1, true), set_config('request.jwt.claims', $2, true),
   set_config('request.jwt.claim.sub', $3, true), set_config('request.jwt.claim.role', $4, true), set_config('role', $4, true)`
 
-// ask answers the questions, all in one trip. Those that the database could not be asked are asked again until
+// ask answers the questions, all in one trip. Those that the database could not be asked, or whose
+// transaction others cannot see yet, are asked again until
 // the patience ends, and are unanswered then. A policy that raises an error hides the row from the bearer
 // whose claims made it do so, and from nobody else.
 func (f *Feed) ask(ctx context.Context, questions []*question) {
@@ -159,7 +174,11 @@ func readAnswer(pipeline *pgconn.Pipeline) (answer verdict, err error) {
 		case *pgconn.ResultReader:
 			answer = hidden
 			for r.NextRow() {
-				if row := r.Values(); len(row) == 1 && string(row[0]) == "t" {
+				switch row := r.Values(); {
+				case len(row) != 2: // that of actAs
+				case string(row[1]) != "t": // the row may be that of before
+					answer = undecided
+				case string(row[0]) == "t":
 					answer = visible
 				}
 			}

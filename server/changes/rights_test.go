@@ -1,9 +1,13 @@
 package changes
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/wedsync/wedsync/server/changes/pgtest"
@@ -53,6 +57,63 @@ var owned = []string{`create table todos (id int primary key, owner text, state 
 	`create policy own on todos for select to authenticated using (owner = current_setting('request.jwt.claims')::json ->> 'sub')`}
 
 const todos = `{"event":"*","schema":"public","table":"todos"}`
+
+// testInvisibleTransaction asks about rows of a transaction that others cannot see yet: what they see is the
+// state before, of which nothing follows, neither that a row is hidden nor that it may be told.
+func testInvisibleTransaction(t *testing.T, server *pgtest.Server) {
+	s := newScene(t, server, "invisible", append(owned, append(readable("todos"), `insert into todos values (7, 'ben', '')`)...)...)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	tx, err := s.conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var xid uint32
+	row := tx.QueryRow(ctx, `with moved as (update todos set owner = 'ada' where id = 7), made as (insert into todos values (8, 'ada', ''))
+		select pg_current_xact_id()::xid::text::int8`)
+	if err := row.Scan(&xid); err != nil {
+		t.Fatal(err)
+	}
+	table, err := s.feed.catalog.table(ctx, key{"public", "todos"}, time.Now(), "authenticated")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := func() string {
+		var questions []*question
+		for _, sub := range []string{"ada", "ben"} {
+			for _, id := range []string{"7", "8"} {
+				r, err := decode(fmt.Appendf(nil, `{"schema":"public","table":"todos","xid":%d,"columns":[{"n":"id","t":"int4"}],"new":{"kinds":"t","texts":[%q]}}`, xid, id))
+				if err != nil {
+					t.Fatal(err)
+				}
+				questions = append(questions, newQuestion(s.feed.bearers.hold(claims("authenticated", sub)), r, table))
+			}
+		}
+		if err := s.feed.db.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return s.feed.askOnce(ctx, conn.PgConn(), questions) }); err != nil {
+			t.Fatal(err)
+		}
+		all := ""
+		for _, q := range questions {
+			all += fmt.Sprint(q.reply, " ")
+		}
+		return all
+	}
+	if got, want := answers(), fmt.Sprint(undecided, " ", undecided, " ", undecided, " ", undecided, " "); got != want {
+		t.Errorf("before others see the transaction: %s", got)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := answers(), fmt.Sprint(visible, " ", visible, " ", hidden, " ", hidden, " "); got != want {
+		t.Errorf("after that: %s, want %s", got, want)
+	}
+	// A record of before there was a transaction in it, and one of the last 4 billion transactions.
+	for _, xid = range []uint32{0, 3} {
+		if got, want := answers(), fmt.Sprint(visible, " ", visible, " ", hidden, " ", hidden, " "); got != want {
+			t.Errorf("xid %d: %s, want %s", xid, got, want)
+		}
+	}
+}
 
 func testRowSecurity(t *testing.T, server *pgtest.Server) {
 	s := newScene(t, server, "rls", append(append(owned, `alter table todos replica identity full`), readable("todos")...)...)

@@ -19,6 +19,7 @@ type assembly struct {
 	open   bool // between Begin and Commit
 	commit time.Time
 	lsn    uint64 // of the commit
+	xid    uint32
 	record uint64 // of the last change: where its WAL record is
 	row    uint32 // of the last change: how many came of that record before it
 }
@@ -41,7 +42,7 @@ func newAssembly(slot string, describe func(context.Context, *pgoutput.Relation,
 func (a *assembly) take(ctx context.Context, record uint64, m pgoutput.Message) (c *Change, end uint64, err error) {
 	switch m := m.(type) {
 	case *pgoutput.Begin:
-		a.open, a.lsn, a.commit, a.record = true, m.CommitLSN, m.CommitTime, 0
+		a.open, a.lsn, a.xid, a.commit, a.record = true, m.CommitLSN, m.XID, m.CommitTime, 0
 	case *pgoutput.Commit:
 		a.open = false
 		return nil, m.EndLSN, nil
@@ -101,7 +102,7 @@ func (a *assembly) change(record uint64, relation uint32, kind string, before, a
 		a.row++
 	}
 	return &Change{
-		ID: changeID(a.slot, record, a.commit, a.row), LSN: a.lsn, CommitTime: a.commit,
+		ID: changeID(a.slot, record, a.commit, a.row), LSN: a.lsn, XID: a.xid, CommitTime: a.commit,
 		Schema: t.schema, Table: t.name, Type: kind,
 		Columns: t.columns, New: after, Old: before, FullOld: t.identity == pgoutput.IdentityFull,
 	}, nil

@@ -56,6 +56,7 @@ type Change struct {
 	ID         string
 	LSN        uint64 // of the commit: changes come in this order
 	CommitTime time.Time
+	XID        uint32 // of the transaction. Its changes are read a moment before others can see them in the database.
 	Schema     string
 	Table      string
 	Type       string // INSERT, UPDATE, DELETE
