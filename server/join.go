@@ -167,6 +167,7 @@ func (s *Server) unfit(returning bool) string {
 // what follows a join. mu is held.
 func (c *session) admit(f *protocol.Frame, ch *channel, j *protocol.Join, old *channel) {
 	ch.left.Store(false)
+	c.empty = false
 	answer := func() {
 		c.send(protocol.Urgent, f.JoinRef, f.Ref, f.Topic, protocol.EventReply, okWith(protocol.JoinResponse(j.Config.PostgresChanges)))
 	}

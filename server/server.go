@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -171,9 +172,7 @@ func (s *Server) close(ctx context.Context) error {
 
 	cut := context.AfterFunc(ctx, s.cancel)
 	defer cut()
-	if e := s.http.Shutdown(ctx); e != nil {
-		err = errors.Join(err, fmt.Errorf("ending HTTP requests: %w", e), s.http.Close())
-	}
+	err = errors.Join(err, s.closeHTTP(ctx))
 	s.tasks.Wait() // ends: sockets have their close grace, everything else ends with s.ctx
 	if feed := s.changes.Load(); feed != nil {
 		err = errors.Join(err, feed.Close(ctx))
@@ -181,6 +180,23 @@ func (s *Server) close(ctx context.Context) error {
 	s.cancel()
 	s.keepers.Wait()
 	return errors.Join(err, s.closeLane(ctx))
+}
+
+// closeHTTP brings requests to their end. It leaves time for the log: a connection on which nothing has been
+// asked yet holds it up for seconds.
+func (s *Server) closeHTTP(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*2/3)
+		defer cancel()
+	}
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.log.Warn("HTTP requests are cut off", "err", err)
+		if err := s.http.Close(); err != nil {
+			return fmt.Errorf("ending HTTP requests: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *Server) closeListeners() error {

@@ -36,6 +36,7 @@ type session struct {
 	refusals int        // joins whose refusal is still being held back
 	counted  bool       // among the users of the node: it has a channel
 	tried    bool       // has joined a channel, or tried to
+	empty    bool       // has been used and had no channel at the last sweep
 	ended    bool       // nothing is joined any more
 }
 

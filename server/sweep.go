@@ -8,8 +8,8 @@ import (
 // whyEmpty is the label of sockets that a sweep has closed.
 const whyEmpty = "empty"
 
-// sweep closes, every NoChannelTimeout, the sockets that have been used but have no channel left:
-// their clients have forgotten them. Sockets that never tried to join are left alone, as in the
+// sweep closes, every NoChannelTimeout, the sockets that have been used but had no channel left at the
+// sweep before, either: their clients have forgotten them. Sockets that never tried to join are left alone, as in the
 // original; the idle timeout is for those.
 //
 // The connection is dropped without a close frame, as in the original: to clients that are still there
@@ -56,12 +56,15 @@ func (c *session) isUsed() bool {
 	return len(c.channels) > 0
 }
 
-// isForgotten says whether the socket has had its channels. Joins that are about to be refused count:
-// their client waits for the answer.
+// isForgotten says whether the socket had no channel at the last sweep and has none now: between two
+// channels a client may be without one for a moment. Joins that are about to be refused count: their
+// client waits for the answer.
 func (c *session) isForgotten() bool {
 	if !c.mu.TryLock() {
 		return false
 	}
 	defer c.mu.Unlock()
-	return c.tried && len(c.channels) == 0 && c.refusals == 0
+	before := c.empty
+	c.empty = c.tried && len(c.channels) == 0 && c.refusals == 0
+	return before && c.empty
 }
