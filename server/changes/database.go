@@ -59,8 +59,9 @@ func (d *database) do(ctx context.Context, f func(ctx context.Context, conn *pgx
 			return err
 		}
 		err = f(ctx, conn)
-		d.give(conn)
-		if err == nil || !used || !conn.IsClosed() || ctx.Err() != nil {
+		died := conn.IsClosed()
+		d.give(conn) // it is somebody else's from here on
+		if err == nil || !used || !died || ctx.Err() != nil {
 			return err
 		}
 	}
