@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
+	"github.com/wedsync/wedsync/internal/loopback"
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
@@ -143,7 +143,7 @@ func startThree(t testing.TB, change ...func(*Config)) []*node {
 	regions := []string{"eu-west", "us-east", "ap-south"}
 	var peers []backbone.Peer
 	for _, region := range regions {
-		peers = append(peers, backbone.Peer{Node: region + "-1", Region: region, URL: "nats://" + freeAddress(t)})
+		peers = append(peers, backbone.Peer{Node: region + "-1", Region: region, URL: "nats://" + loopback.Must(t)})
 	}
 	var nodes []*node
 	for _, me := range peers {
@@ -156,16 +156,6 @@ func startThree(t testing.TB, change ...func(*Config)) []*node {
 		waitFor(t, n.cfg.Node+" to be ready", func() bool { return n.Ready() == nil })
 	}
 	return nodes
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func waitFor(t testing.TB, what string, ok func() bool) {

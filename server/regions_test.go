@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wedsync/wedsync/internal/loopback"
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
@@ -100,7 +101,7 @@ func TestResumeInAnotherRegion(t *testing.T) {
 func TestResumeIsRefusedUntilCaughtUp(t *testing.T) {
 	n := start(t, func(c *Config) {
 		c.JoinErrorBackoff = time.Hour // this refusal does not wait
-		c.Peers = []backbone.Peer{{Node: "far-1", Region: "far", URL: "nats://" + freeAddress(t)}}
+		c.Peers = []backbone.Peer{{Node: "far-1", Region: "far", URL: "nats://" + loopback.Must(t)}}
 	})
 	s := n.dial(t, "2.0.0")
 	s.say(`["5","5","realtime:r","phx_join",{"config":{"wedsync":{"resume":{"hlc":"1"}}}}]`)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/wedsync/wedsync/internal/loopback"
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/socket"
 )
@@ -154,7 +155,7 @@ func (n notify) Handle(_ context.Context, r slog.Record) error {
 func TestCloseIsBounded(t *testing.T) {
 	n := start(t, func(c *Config) {
 		c.HoldDeadline = time.Hour
-		c.Peers = []backbone.Peer{{Node: "far-1", Region: "far", URL: "nats://" + freeAddress(t)}}
+		c.Peers = []backbone.Peer{{Node: "far-1", Region: "far", URL: "nats://" + loopback.Must(t)}}
 	})
 	c := n.joined(t, "realtime:r", `{}`)
 	other := n.joined(t, "realtime:r", `{}`)

@@ -3,7 +3,6 @@ package backbone
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wedsync/wedsync/internal/loopback"
 	"github.com/wedsync/wedsync/protocol"
 )
 
@@ -50,7 +50,7 @@ func TestFindAsksTheLogItself(t *testing.T) {
 func TestGossipGoesToOneOrToAll(t *testing.T) {
 	var peers []Peer
 	for _, name := range []string{"n1", "n2", "n3"} {
-		peers = append(peers, Peer{Node: name, Region: "r-" + name, URL: "nats://" + freeAddress(t)})
+		peers = append(peers, Peer{Node: name, Region: "r-" + name, URL: "nats://" + loopback.Must(t)})
 	}
 	var mu sync.Mutex
 	heard := map[string]string{}
@@ -85,16 +85,6 @@ func TestGossipGoesToOneOrToAll(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestLogIsReadInBatchesToItsEnd(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/wedsync/wedsync/internal/loopback"
 	"github.com/wedsync/wedsync/server"
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/changes/pgtest"
@@ -118,7 +118,7 @@ func startThree(t *testing.T, change ...func(*server.Config)) []*node {
 	t.Helper()
 	var peers []backbone.Peer
 	for _, region := range []string{"eu-west", "us-east", "ap-south"} {
-		peers = append(peers, backbone.Peer{Node: region + "-1", Region: region, URL: "nats://" + freeAddress(t)})
+		peers = append(peers, backbone.Peer{Node: region + "-1", Region: region, URL: "nats://" + loopback.Must(t)})
 	}
 	var nodes []*node
 	for _, me := range peers {
@@ -131,16 +131,6 @@ func startThree(t *testing.T, change ...func(*server.Config)) []*node {
 		waitFor(t, "a node to be ready", func() bool { return n.Ready() == nil })
 	}
 	return nodes
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func waitFor(t *testing.T, what string, ok func() bool) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/wedsync/wedsync/internal/loopback"
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/backbone"
 )
@@ -80,18 +80,11 @@ func (in *inbox) total() int {
 	return len(in.order)
 }
 
-// addresses reserves free ports; a port may be lost between here and its use, but not on a quiet
-// loopback.
 func addresses(t testing.TB, n int) []string {
 	t.Helper()
 	var addrs []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
+		addrs = append(addrs, loopback.Must(t))
 	}
 	return addrs
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/wedsync/wedsync/internal/loopback"
 	"github.com/wedsync/wedsync/server"
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
@@ -21,12 +21,7 @@ func realServers(t *testing.T) (regions []Region, stop func(region string)) {
 	names := []string{"eu-west", "us-east", "ap-southeast"}
 	var peers []backbone.Peer
 	for _, name := range names {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		peers = append(peers, backbone.Peer{Node: name + "-1", Region: name, URL: "nats://" + l.Addr().String()})
-		l.Close()
+		peers = append(peers, backbone.Peer{Node: name + "-1", Region: name, URL: "nats://" + loopback.Must(t)})
 	}
 	running := map[string]*server.Server{}
 	stop = func(region string) {

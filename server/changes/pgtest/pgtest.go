@@ -10,18 +10,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/wedsync/wedsync/internal/loopback"
 )
 
 // patience bounds every wait for the database.
@@ -30,7 +32,7 @@ const patience = 30 * time.Second
 // Server is one running PostgreSQL.
 type Server struct {
 	bin, dir string
-	port     int
+	port     string
 	run      *syscall.Credential // nil: as whoever runs the test
 	cmd      *exec.Cmd
 	output   bytes.Buffer
@@ -57,7 +59,7 @@ func Start(tb testing.TB) *Server {
 	if out, err := init.CombinedOutput(); err != nil {
 		tb.Fatalf("initdb: %v\n%s", err, out)
 	}
-	s.port = freePort(tb)
+	s.port = strings.TrimPrefix(loopback.Must(tb), "127.0.0.1:")
 	s.Up(tb)
 	tb.Cleanup(func() { s.Kill(tb) })
 	return s
@@ -65,7 +67,7 @@ func Start(tb testing.TB) *Server {
 
 // URL names a database of the server, as its superuser.
 func (s *Server) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", s.port, database)
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%s/%s", s.port, database)
 }
 
 // Connect opens a connection that is closed when the test ends.
@@ -83,7 +85,7 @@ func (s *Server) Connect(tb testing.TB, database string) *pgx.Conn {
 func (s *Server) Up(tb testing.TB) {
 	tb.Helper()
 	s.output.Reset()
-	s.cmd = s.command("postgres", "-D", s.data(), "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-k", s.dir,
+	s.cmd = s.command("postgres", "-D", s.data(), "-h", "127.0.0.1", "-p", s.port, "-k", s.dir,
 		"-c", "wal_level=logical", "-c", "max_replication_slots=100", "-c", "max_wal_senders=100", "-c", "max_connections=400",
 		// A killed process loses nothing by this, and that is all that tests kill.
 		"-c", "fsync=off", "-c", "full_page_writes=off",
@@ -169,14 +171,4 @@ func unprivileged(tb testing.TB) *syscall.Credential {
 	}
 	tb.Fatal("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as")
 	return nil
-}
-
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -93,7 +93,11 @@ func TestAnyInterleaving(t *testing.T) {
 		}
 		within(t, "the end", func() bool {
 			all := j.all()
-			return len(all) > 0 && all[len(all)-1].Table == tables[0] && string(all[len(all)-1].New[0].Text) == "-1"
+			if len(all) == 0 {
+				return false
+			}
+			last := all[len(all)-1]
+			return last.Table == tables[0] && last.New != nil && string(last.New[0].Text) == "-1"
 		})
 		changes := of()
 		if len(changes) != changed {
