@@ -34,6 +34,7 @@ type commandLine struct {
 	Report  ReportCmd  `cmd:"" help:"Render a bundle's report again."`
 	Verify  VerifyCmd  `cmd:"" help:"Recompute every figure of a bundle from its raw data."`
 	Doctor  DoctorCmd  `cmd:"" help:"Say what this machine lacks."`
+	Bench   BenchCmd   `cmd:"" help:"Benchmark whole servers against the floor."`
 }
 
 // coded is an error that knows its exit code.
