@@ -215,6 +215,7 @@ func TestPresencePolicy(t *testing.T) {
 			z< ["1","3","realtime:$T","phx_reply",{"status":"ok","response":{}}]
 			z> ["1","4","realtime:$T","broadcast",{"event":"x"}]`)(s)
 			a, broadcasts := s.client("a"), 0
+			s.client("z").flush() // its broadcast is on its way
 			a.flush()
 			for _, h := range a.rest() {
 				switch {
