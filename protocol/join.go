@@ -41,6 +41,9 @@ const (
 	maxChangesWait     = 20 * time.Second
 )
 
+// maxHomes is beyond what anybody needs.
+const maxHomes = 16
+
 // Replay asks for stored broadcasts of a private channel. Absent members differ from zero.
 type Replay struct {
 	Since *int64 // Unix time, ms
@@ -51,6 +54,9 @@ type Replay struct {
 type Extension struct {
 	Resume   *Resume
 	Receipts bool // wants the receipts of its own urgent messages
+	Confirms bool // confirms urgent messages: who does not is missed, see EscalationEvent
+	Move     bool // understands MovingPayload: joins elsewhere before the socket is closed
+	Homes    int  // how many sessions the member keeps at a time; 0 means 1
 }
 
 // Resume asks for everything of the room since a message.
@@ -105,6 +111,11 @@ func ParseJoin(payload []byte) (Join, []error) {
 
 	wedsync := r.object("config.wedsync", config["wedsync"])
 	j.Config.Wedsync.Receipts = r.boolean("config.wedsync.receipts", wedsync["receipts"])
+	j.Config.Wedsync.Confirms = r.boolean("config.wedsync.confirms", wedsync["confirms"])
+	j.Config.Wedsync.Move = r.boolean("config.wedsync.move", wedsync["move"])
+	if homes := r.integer("config.wedsync.homes", wedsync["homes"]); homes != nil {
+		j.Config.Wedsync.Homes = int(min(max(*homes, 0), maxHomes))
+	}
 	if resume := r.object("config.wedsync.resume", wedsync["resume"]); resume != nil {
 		j.Config.Wedsync.Resume = r.resume(resume)
 	}
@@ -271,6 +282,15 @@ func (r *Replay) append(dst []byte) []byte {
 
 func (e *Extension) append(dst []byte) []byte {
 	dst = appendBool(append(dst, `{"receipts":`...), e.Receipts)
+	if e.Confirms {
+		dst = append(dst, `,"confirms":true`...)
+	}
+	if e.Move {
+		dst = append(dst, `,"move":true`...)
+	}
+	if e.Homes > 0 {
+		dst = strconv.AppendInt(append(dst, `,"homes":`...), int64(e.Homes), 10)
+	}
 	if e.Resume != nil {
 		dst = strconv.AppendUint(append(dst, `,"resume":{"hlc":"`...), e.Resume.HLC, 10)
 		dst = append(dst, '"')

@@ -10,7 +10,7 @@ import (
 // to the application or ignore it.
 type Meta struct {
 	ID       string // 1..64 bytes of [A-Za-z0-9._:/-]; the publisher may choose it
-	Lane     Lane   // written only if urgent
+	Lane     Lane   // written only if it is not normal
 	HLC      uint64 // hybrid logical time of the message; a decimal string on the wire (JavaScript has 53 bits)
 	Channel  string // sub-topic that it was published on, if that is not the one it is received on
 	From     string // the publisher's name
@@ -129,9 +129,9 @@ func (m Meta) appendMembers(dst []byte) []byte {
 		key(`"id"`)
 		dst = appendString(dst, m.ID)
 	}
-	if m.Lane == Urgent {
+	if m.Lane != Normal {
 		key(`"lane"`)
-		dst = append(dst, `"urgent"`...)
+		dst = append(append(append(dst, '"'), m.Lane.String()...), '"')
 	}
 	if m.HLC != 0 {
 		key(`"hlc"`)

@@ -122,7 +122,7 @@ func TestBinaryRoundTrip(t *testing.T) {
 
 var metas = rapid.Custom(func(t *rapid.T) Meta {
 	m := Meta{
-		Lane:     rapid.SampledFrom([]Lane{Normal, Urgent}).Draw(t, "lane"),
+		Lane:     rapid.SampledFrom([]Lane{Normal, Urgent, Bulk}).Draw(t, "lane"),
 		HLC:      rapid.Uint64().Draw(t, "hlc"),
 		Channel:  rapid.StringN(0, 10, 15).Draw(t, "channel"), // short enough for From to stay whole
 		From:     rapid.StringN(0, 6, 8).Draw(t, "from"),

@@ -140,7 +140,7 @@ func Decode(b []byte) (*Event, error) {
 	default:
 		return nil, fmt.Errorf("%w: format %d is unknown; is a newer node in the cluster?", ErrMalformed, b[0])
 	}
-	if b[1] > byte(protocol.Urgent) || b[2] > byte(Binary) {
+	if b[1] > byte(protocol.Bulk) || b[2] > byte(Binary) {
 		return nil, fmt.Errorf("%w: lane %d, form %d", ErrMalformed, b[1], b[2])
 	}
 	var at [6][2]int // begin and end of each text

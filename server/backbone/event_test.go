@@ -62,7 +62,7 @@ func TestDecodeRefuses(t *testing.T) {
 		return b
 	}
 	for name, b := range map[string][]byte{
-		"nothing": nil, "half a header": good[:6], "a newer format": at(0, 3), "an unknown lane": at(1, 2), "an unknown form": at(2, 3),
+		"nothing": nil, "half a header": good[:6], "a newer format": at(0, 3), "an unknown lane": at(1, 3), "an unknown form": at(2, 3),
 		"a text that ends too late": at(headerSize, 200), "a text cut off": good[:headerSize+1], "an endless length": append(bytes.Clone(good[:headerSize]), bytes.Repeat([]byte{0xff}, 20)...),
 		"an id that is too long": AppendEvent(nil, &Event{ID: strings.Repeat("i", MaxID+1), Room: "r"}),
 	} {

@@ -76,8 +76,8 @@ type Metrics struct {
 	Flaw                *prometheus.GaugeVec   // flaw
 
 	// By lane, resolved once because they are touched for every event.
-	Delivered       [2]prometheus.Counter
-	DeliveryLatency [2]prometheus.Observer
+	Delivered       [protocol.Lanes]prometheus.Counter
+	DeliveryLatency [protocol.Lanes]prometheus.Observer
 }
 
 // New registers the metrics of a node. A registry takes them once.
@@ -102,7 +102,7 @@ func New(reg prometheus.Registerer, node, region string) (*Metrics, error) {
 	delivered := b.counters(MessagesDelivered, "Broadcasts queued for local members.", []string{"lane"}, lanes)
 	latency := b.histograms(DeliveryLatency, "From acceptance by the first node to the write queues of this one, by wall clock.", "lane")
 	wait := b.histograms(QueueWait, "How long the oldest urgent frame of a batch waited in a socket's write queue.", "lane")
-	for _, lane := range []protocol.Lane{protocol.Normal, protocol.Urgent} {
+	for _, lane := range []protocol.Lane{protocol.Normal, protocol.Urgent, protocol.Bulk} {
 		m.Delivered[lane] = delivered.WithLabelValues(lane.String())
 		m.DeliveryLatency[lane] = latency.WithLabelValues(lane.String())
 	}

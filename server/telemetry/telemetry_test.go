@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/wedsync/wedsync/protocol"
 )
 
 func TestMetricsAreNamedByTheRules(t *testing.T) {
@@ -36,9 +38,9 @@ func TestLabelSetsExistAtZero(t *testing.T) {
 	for name, want := range map[string]int{
 		ConnectionsClosed: len(CloseReasons),
 		MessagesPublished: 2 * len(Outcomes),
-		MessagesDelivered: 2,
+		MessagesDelivered: protocol.Lanes,
 		MessagesDropped:   len(DropReasons),
-		DeliveryLatency:   2,
+		DeliveryLatency:   protocol.Lanes,
 		ChannelJoins:      len(JoinOutcomes),
 	} {
 		got, err := testutil.GatherAndCount(reg, name)

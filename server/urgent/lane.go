@@ -26,7 +26,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
@@ -246,6 +245,3 @@ func (l *Lane) arrive(ev *backbone.Event, stored bool) bool {
 	l.observe(ev)
 	return l.shard(ev.Room).arrive(l, ev, stored)
 }
-
-// laneCount is the number of protocol lanes.
-const laneCount = int(protocol.Urgent) + 1

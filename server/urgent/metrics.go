@@ -22,7 +22,7 @@ var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .075, .1, .15,
 type metrics struct {
 	holdTime  *prometheus.HistogramVec
 	holds     *prometheus.CounterVec
-	delivered [laneCount]prometheus.Counter
+	delivered [protocol.Lanes]prometheus.Counter
 	repeated  prometheus.Counter
 	since     *prometheus.CounterVec
 	receipts  *prometheus.CounterVec
@@ -54,7 +54,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
 	}
-	for lane := range protocol.Lane(laneCount) {
+	for lane := range protocol.Lane(protocol.Lanes) {
 		m.delivered[lane] = delivered.WithLabelValues(lane.String())
 		m.holdTime.WithLabelValues(lane.String())
 		m.holds.WithLabelValues(lane.String(), outcomeHeld)
