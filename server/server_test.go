@@ -247,7 +247,9 @@ func TestAuditLog(t *testing.T) {
 			t.Errorf("%d %s, want %d", status, body, want)
 		}
 	}
-	if status, body := n.get(t, "/admin/log?lane=fast", token(t, "service_role")); status != 400 || !strings.Contains(body, "use urgent or normal") {
-		t.Errorf("%d %s", status, body)
+	for _, lane := range []string{"fast", "bulk"} {
+		if status, body := n.get(t, "/admin/log?lane="+lane, token(t, "service_role")); status != 400 || !strings.Contains(body, "use urgent") {
+			t.Errorf("%s: %d %s", lane, status, body)
+		}
 	}
 }

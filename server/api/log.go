@@ -38,6 +38,10 @@ func (a *api) log(w http.ResponseWriter, r *http.Request) {
 		writeMessage(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	if lane == protocol.Bulk {
+		writeMessage(w, http.StatusBadRequest, "No log holds the bulk lane: use urgent or normal")
+		return
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriterSize(w, 64<<10)
 	lines := json.NewEncoder(out)
