@@ -101,7 +101,7 @@ func TestExpiry(t *testing.T) {
 // §7, §14: the sweep of sockets that have no channel left.
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	n := start(t, func(c *server.Config) { c.Limits.NoChannelTimeout = 250 * time.Millisecond })
+	n := start(t, func(c *server.Config) { c.Limits.NoChannelTimeout = time.Second })
 	table(t, n, []behaviour{
 		{name: "§7 a socket that has left its last channel is cut off at a sweep, without a close frame", script: `
 			a join {}
