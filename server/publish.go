@@ -8,11 +8,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/limit"
 	"github.com/wedsync/wedsync/server/room"
+	"github.com/wedsync/wedsync/server/socket"
 	"github.com/wedsync/wedsync/server/urgent"
 )
 
@@ -21,6 +24,12 @@ import (
 const (
 	reasonNotHeld  = protocol.ReasonNotHeld + ": two regions did not confirm the message in time, it may or may not arrive; send it again with the same id"
 	reasonStopping = protocol.ReasonRestarting + ": the node is stopping; send the message again with the same id"
+)
+
+// The reasons for not taking a bulk message.
+const (
+	reasonTooMuchBulk  = "TooMuchBulk: the node has no room for bulk now; send less of it, or later"
+	reasonTooLargeBulk = protocol.ReasonPayloadTooLarge + ": a bulk message has at most 262144 bytes; put the data into object storage and broadcast its URL"
 )
 
 // textEvents ends a channel that says too much.
@@ -33,7 +42,8 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 	if f.Broadcast != nil {
 		payload = f.Broadcast.Payload
 	}
-	s.limits.Events.Add(1)
+	rate := s.limits.Events
+	defer func() { rate.Add(1) }()
 	if most := s.cfg.Limits.PayloadBytes; most > 0 && len(payload) > most {
 		s.limits.Reached(limit.Payload)
 		s.metrics.MessagesDropped.WithLabelValues("size").Inc()
@@ -48,6 +58,9 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 	}
 	ev, err := event(f, ch)
 	if err == nil {
+		err = reserved(ev)
+	}
+	if err == nil {
 		if err = ev.Validate(); err != nil {
 			err = fmt.Errorf(protocol.ReasonMalformed+": %w", err)
 		}
@@ -58,6 +71,10 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 		if ch.ack {
 			c.reply(ch, f.Ref, protocol.ReasonPayload(err.Error()))
 		}
+		return
+	}
+	if rate = s.limits.EventsOf(ev.Lane); ev.Lane == protocol.Bulk {
+		c.offer(ev, ch, f.Ref)
 		return
 	}
 	// Nothing stops an urgent message, and it is the sender alone that pays: the original also shuts down
@@ -115,15 +132,48 @@ func (p *publication) isLive() {
 	}
 }
 
-// cast sends a normal broadcast that nobody waits for. mu is held.
-func (c *session) cast(ev *backbone.Event, ch *channel) {
+// cast sends a broadcast that no region is to hold, and reports whether it left the node. mu is held.
+func (c *session) cast(ev *backbone.Event, ch *channel) bool {
 	ev.Sender = &publication{member: &ch.Member}
 	outcome := "ok"
-	if err := c.server.lane.Cast(c.server.ctx, ev); err != nil {
+	err := c.server.lane.Cast(c.server.ctx, ev)
+	if err != nil {
 		outcome = "unknown"
 		c.server.log.Warn("a broadcast did not reach every node", "room", ev.Room, "err", err)
 	}
 	c.server.metrics.MessagesPublished.WithLabelValues(ev.Lane.String(), outcome).Inc()
+	return err == nil
+}
+
+// offer sends a bulk broadcast, and says ok once this node has taken it: no region holds bulk. More of it
+// than the limit on events allows is turned away, and the channel goes on. mu is held.
+func (c *session) offer(ev *backbone.Event, ch *channel, ref protocol.Ref) {
+	s := c.server
+	refuse := func(name limit.Name, dropped, reason string) {
+		s.limits.Reached(name)
+		s.metrics.MessagesDropped.WithLabelValues(dropped).Inc()
+		if ch.ack {
+			c.reply(ch, ref, protocol.ReasonPayload(reason))
+		}
+	}
+	switch {
+	case len(ev.Payload) > socket.MaxBulk:
+		refuse(limit.Payload, "size", reasonTooLargeBulk)
+		return
+	case !s.limits.RoomForBulk(1):
+		refuse(limit.Events, "rate", reasonTooMuchBulk)
+		return
+	case ev.ID == "": // recipients with two homes get it twice, and know it by this
+		ev.ID = uuid.NewString()
+	}
+	sent := c.cast(ev, ch)
+	switch {
+	case !ch.ack:
+	case sent:
+		c.reply(ch, ref, okWith(heldResponse(ev.ID, nil)))
+	default:
+		c.reply(ch, ref, protocol.ReasonPayload(reasonStopping))
+	}
 }
 
 // orderPatience bounds how long a member's next frame waits for its broadcast to be live. That takes

@@ -17,7 +17,8 @@ const (
 	resumeOverlap = 5 * time.Second
 
 	// replayAhead is how many frames of a replay may wait in a lane of the write queue: far below its
-	// bound, so that a replay never overflows it, whatever the speed of the reader.
+	// bound, so that a replay never overflows it, whatever the speed of the reader. Socket.Wait minds
+	// their bytes in the same way.
 	replayAhead = 256
 
 	// historyLimit is the most that config.broadcast.replay gives, and what it gives by default.

@@ -22,6 +22,7 @@ import (
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/limit"
 	"github.com/wedsync/wedsync/server/room"
+	"github.com/wedsync/wedsync/server/socket"
 	"github.com/wedsync/wedsync/server/telemetry"
 	"github.com/wedsync/wedsync/server/urgent"
 )
@@ -58,6 +59,11 @@ type service struct {
 
 func newService(t *testing.T) *service {
 	t.Helper()
+	return newLimited(t, limit.Limits{PayloadBytes: 100})
+}
+
+func newLimited(t *testing.T, l limit.Limits) *service {
+	t.Helper()
 	reg := prometheus.NewRegistry()
 	m, err := telemetry.New(reg, "n", "r")
 	if err != nil {
@@ -67,7 +73,7 @@ func newService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits, err := limit.NewNode(limit.Limits{PayloadBytes: 100}, reg)
+	limits, err := limit.NewNode(l, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +148,14 @@ func TestBatch(t *testing.T) {
 			`cast normal public:q y  {"event":"y","payload":{},"type":"broadcast"}`}},
 		"private is skipped": {"anon", `{"messages":[{"topic":"r","event":"x","payload":{},"private":true},{"topic":"q","event":"y","payload":{}}]}`, 202, "", []string{
 			`cast normal public:q y  {"event":"y","payload":{},"type":"broadcast"}`}},
+		"bulk": {"anon", `{"messages":[{"topic":"q","event":"photo","payload":{},"id":"b1","meta":{"lane":"bulk","mine":1}},{"topic":"q","event":"x","payload":{},"meta":{"id":"n1"}},{"topic":"q","event":"y","payload":{},"meta":null}]}`, 202, "", []string{
+			`cast bulk public:q photo b1 {"event":"photo","payload":{},"type":"broadcast"}`,
+			`cast normal public:q x n1 {"event":"x","payload":{},"type":"broadcast"}`,
+			`cast normal public:q y  {"event":"y","payload":{},"type":"broadcast"}`}},
+		"urgent by metadata": {"anon", `{"messages":[{"topic":"q","event":"x","payload":{},"meta":{"id":"u1","lane":"urgent"}}]}`, 202, "", []string{
+			`publish urgent public:q x u1 {"event":"x","payload":{},"type":"broadcast"}`}},
+		"unknown lane":       {"anon", `{"messages":[{"topic":"q","event":"x","payload":{},"meta":{"lane":"fast"}}]}`, 422, `{"errors":{"messages":[{"meta":["is invalid"]}]}}`, nil},
+		"metadata of a kind": {"anon", `{"messages":[{"topic":"q","event":"x","payload":{},"meta":7}]}`, 422, `{"errors":{"messages":[{"meta":["is invalid"]}]}}`, nil},
 		"urgent is held": {"anon", `{"messages":[{"topic":"q","event":"urgent","payload":{},"id":"u1"}]}`, 202, "", []string{
 			`publish urgent public:q urgent u1 {"event":"urgent","payload":{},"type":"broadcast"}`}},
 	} {
@@ -160,6 +174,54 @@ func TestBatch(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Bulk gets an id if it has none, and may not be as large as other messages.
+func TestBulkInABatch(t *testing.T) {
+	s := newLimited(t, limit.Limits{})
+	entry := func(id, payload string) string {
+		return `{"topic":"q","event":"photo","payload":{"a":"` + payload + `"},"meta":{"lane":"bulk"}` + id + `}`
+	}
+	w := s.do(t, http.MethodPost, "/api/broadcast", "anon", "", `{"messages":[`+entry("", "")+`,`+entry("", "")+`]}`)
+	if w.Code != 202 || len(s.publisher.said) != 2 || s.publisher.said[0] == s.publisher.said[1] {
+		t.Errorf("%d, published %q", w.Code, s.publisher.said)
+	}
+	if got := testutil.ToFloat64(s.metrics.MessagesPublished.WithLabelValues("bulk", "ok")); got != 2 {
+		t.Errorf("%v bulk messages counted", got)
+	}
+	w = s.do(t, http.MethodPost, "/api/broadcast", "anon", "", `{"messages":[`+entry("", strings.Repeat("x", socket.MaxBulk))+`]}`)
+	if w.Code != 422 || !strings.Contains(w.Body.String(), `"payload":["is too large for the lane bulk: put the data into object storage`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// What is too much for the limit is bulk before anything else.
+func TestBulkIsShedAtTheDoor(t *testing.T) {
+	s := newLimited(t, limit.Limits{EventsPerSecond: 2})
+	const bulk, normal = `{"topic":"q","event":"photo","payload":{},"id":"b1","meta":{"lane":"bulk"}}`, `{"topic":"q","event":"x","payload":{},"id":"n1"}`
+	for i, c := range []struct {
+		messages string
+		status   int
+		said     []string
+	}{
+		{bulk + `,` + normal, 202, []string{"bulk", "normal"}},
+		{bulk + `,` + bulk + `,` + normal + `,` + normal, 202, []string{"normal", "normal"}},
+		{bulk + `,` + bulk + `,` + bulk, 429, nil},
+		{normal + `,` + normal + `,` + normal + `,` + bulk, 429, nil},
+	} {
+		s.publisher.said = nil
+		w := s.do(t, http.MethodPost, "/api/broadcast", "anon", "", `{"messages":[`+c.messages+`]}`)
+		var lanes []string
+		for _, said := range s.publisher.said {
+			lanes = append(lanes, strings.Fields(said)[1])
+		}
+		if diff := cmp.Diff(c.said, lanes); w.Code != c.status || diff != "" {
+			t.Errorf("request %d: %d %s, published (-want +got):\n%s", i, w.Code, w.Body, diff)
+		}
+	}
+	if got := testutil.ToFloat64(s.metrics.MessagesDropped.WithLabelValues("rate")); got != 2+3+1+3 {
+		t.Errorf("%v messages counted as too many", got)
 	}
 }
 

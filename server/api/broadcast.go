@@ -9,12 +9,16 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
+	"github.com/wedsync/wedsync/server/limit"
+	"github.com/wedsync/wedsync/server/socket"
 )
 
 // bodyLimit is the most that a request may carry, all messages of a batch together.
@@ -25,6 +29,8 @@ const (
 	textUnauthorized = "Unauthorized"
 	textTooLarge     = "Payload size exceeds tenant limit"
 	textMediaType    = "Unsupported Media Type. Use application/json or application/octet-stream"
+	textBulkTooLarge = "is too large for the lane bulk: put the data into object storage and broadcast its URL"
+	textTooMuchBulk  = "Too much bulk, please send less of it"
 	textBlank        = "can't be blank"
 	textInvalid      = "is invalid"
 )
@@ -36,7 +42,12 @@ type message struct {
 	Payload json.RawMessage `json:"payload"`
 	Private bool            `json:"private"`
 	ID      string          `json:"id"`
+	Meta    json.RawMessage `json:"meta"` // as in a socket's broadcast; of it only id and lane count
+
+	meta protocol.Meta
 }
+
+func (m *message) lane() protocol.Lane { return protocol.LaneOf(m.Event, m.meta) }
 
 // problems is what is wrong with a message, by field.
 type problems map[string][]string
@@ -108,6 +119,19 @@ func (a *api) read(raw json.RawMessage) (message, problems) {
 	if m.ID != "" && !protocol.ValidID(m.ID) {
 		wrong["id"] = []string{textInvalid}
 	}
+	if string(m.Meta) != "null" {
+		var err error
+		if m.meta, err = protocol.ParseMeta(m.Meta); err != nil {
+			wrong["meta"] = []string{textInvalid}
+		}
+	}
+	if m.ID != "" {
+		m.meta.ID = m.ID
+	}
+	if m.lane() == protocol.Bulk && len(m.Payload) > socket.MaxBulk {
+		a.Limits.Reached(limit.Payload)
+		wrong["payload"] = []string{textBulkTooLarge}
+	}
 	return m, wrong
 }
 
@@ -121,8 +145,7 @@ func (a *api) events(claims *auth.Claims, messages []message) []*backbone.Event 
 		}
 		name, path := a.Place(m.Private, m.Topic)
 		events = append(events, &backbone.Event{
-			ID: m.ID, Room: name, Path: path, Name: m.Event,
-			Lane: protocol.LaneOf(m.Event, protocol.Meta{}), Form: backbone.Text,
+			ID: m.meta.ID, Room: name, Path: path, Name: m.Event, Lane: m.lane(), Form: backbone.Text,
 			Payload: protocol.AppendUserBroadcast(nil, &protocol.UserBroadcast{Event: m.Event, Payload: m.Payload}),
 		})
 	}
@@ -184,10 +207,18 @@ func formOf(contentType string) (backbone.Form, error) {
 func (a *api) publish(w http.ResponseWriter, r *http.Request, events ...*backbone.Event) {
 	// What has been fanned out is to be held, also if the caller hangs up.
 	ctx := context.WithoutCancel(r.Context())
+	asked := len(events)
+	events = a.shedBulk(events)
 	if a.overRate(w, events) {
 		return
 	}
-	a.Limits.Events.Add(len(events))
+	if len(events) == 0 && asked > 0 {
+		writeMessage(w, http.StatusTooManyRequests, textTooMuchBulk)
+		return
+	}
+	for _, ev := range events {
+		a.Limits.EventsOf(ev.Lane).Add(1)
+	}
 	var holds errgroup.Group
 	for _, ev := range events {
 		if ev.Lane == protocol.Urgent {
@@ -195,6 +226,9 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request, events ...*backbon
 			// time, by the lane's deadline.
 			holds.Go(func() error { return a.hold(ctx, ev) })
 			continue
+		}
+		if ev.Lane == protocol.Bulk && ev.ID == "" { // recipients with two homes know it again by this
+			ev.ID = uuid.NewString()
 		}
 		if err := a.Publisher.Cast(ctx, ev); err != nil {
 			a.Logger.Warn("a REST broadcast could not be sent", "room", ev.Room, "err", err)
@@ -210,6 +244,20 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request, events ...*backbon
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
+}
+
+// shedBulk leaves the bulk out of a request if not all of it is within the limit on events, so that it does not
+// keep out what is more important; it is counted, as every message that is skipped.
+func (a *api) shedBulk(events []*backbone.Event) []*backbone.Event {
+	isBulk := func(ev *backbone.Event) bool { return ev.Lane == protocol.Bulk }
+	if a.Limits.RoomForBulk(len(events)) || !slices.ContainsFunc(events, isBulk) {
+		return events
+	}
+	before := len(events)
+	events = slices.DeleteFunc(events, isBulk)
+	a.Limits.Reached(limit.Events)
+	a.Metrics.MessagesDropped.WithLabelValues("rate").Add(float64(before - len(events)))
+	return events
 }
 
 func (a *api) hold(ctx context.Context, ev *backbone.Event) error {

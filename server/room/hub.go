@@ -85,8 +85,8 @@ func (h *Hub) room(name string) *Room {
 	return s.rooms[name]
 }
 
-// Change lets f change what a member is sent: its exported fields, of which Path, Version and Sink must
-// stay.
+// Change lets f change what a member is sent: its exported fields, of which Path, Version, Sink and Missed
+// must stay.
 func (h *Hub) Change(m *Member, f func(*Member)) { m.room.change(m, f) }
 
 // Deliver queues an event for the members of its room on this node whom it concerns, and returns how

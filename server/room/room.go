@@ -22,9 +22,10 @@ import (
 	"github.com/wedsync/wedsync/server/socket"
 )
 
-// Sink is where a member's frames go; a *socket.Socket. Send must not block.
+// Sink is where a member's frames go; a *socket.Socket. Its methods must not block.
 type Sink interface {
 	Send(lane protocol.Lane, f socket.Frame) bool
+	Offer(f socket.Frame, from socket.Source) bool // on the bulk lane
 }
 
 // Member is one joined channel of one socket. What a fan-out looks at stands first, in one cache line.
@@ -37,6 +38,7 @@ type Member struct {
 	Presence bool // may see who is there
 	Receipts bool // wants to know who has which urgent message
 	History  bool // is sent history after its join, and nothing twice
+	Missed   bool // wants to know how much bulk did not reach it
 
 	Key  string // presence key: the name under which others know the member
 	Path string // of its topic in the room, see Tree
@@ -132,12 +134,29 @@ func (r *Room) deliver(ev *backbone.Event, sender *Member, flaw Flaw) (delivered
 			case ev.Lane == protocol.Urgent && flaw.hits(ev.ID, m.Key):
 				flawed++
 				flaw.send(m.Sink, ev.Lane, e.frame)
-			case m.Sink.Send(ev.Lane, e.frame):
+			case m.send(ev.Lane, e.frame):
 				delivered++
 			}
 		}
 	}
 	return delivered, flawed
+}
+
+func (m *Member) send(lane protocol.Lane, f socket.Frame) bool {
+	if lane == protocol.Bulk {
+		return m.Sink.Offer(f, m)
+	}
+	return m.Sink.Send(lane, f)
+}
+
+// Shed is the word to a member that so many bulk messages did not reach it, if it wants to know.
+func (m *Member) Shed(frames int64) (socket.Frame, bool) {
+	if !m.Missed {
+		return socket.Frame{}, false
+	}
+	f := protocol.Frame{Topic: m.place.topic, Event: protocol.EventSystem,
+		Payload: protocol.ShedPayload(SubTopic(m.room.name, m.Path), frames)}
+	return textFrame(m.Version, &f), true
 }
 
 // receipt tells the members that asked for receipts who has a message.
@@ -171,7 +190,7 @@ func (r *Room) tell(event string, payload func(path string) []byte, wants func(*
 			e := &encoded[m.Version-1]
 			if !e.tried {
 				e.tried = true
-				e.frame = socket.Text(protocol.AppendText(socket.Begin(len(f.Topic)+len(f.Payload)+64), m.Version, &f))
+				e.frame = textFrame(m.Version, &f)
 			}
 			if m.Sink.Send(protocol.Normal, e.frame) {
 				told++
@@ -179,6 +198,10 @@ func (r *Room) tell(event string, payload func(path string) []byte, wants func(*
 		}
 	}
 	return told
+}
+
+func textFrame(v protocol.Version, f *protocol.Frame) socket.Frame {
+	return socket.Text(protocol.AppendText(socket.Begin(len(f.Topic)+len(f.Payload)+64), v, f))
 }
 
 // encoding is the finished frame of an event in one wire version.

@@ -22,14 +22,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // recorder is a Sink that keeps what it is sent.
 type recorder struct {
-	frames []socket.Frame
-	lanes  []protocol.Lane
+	frames  []socket.Frame
+	lanes   []protocol.Lane
+	sources []socket.Source // of those that were offered
 }
 
 func (r *recorder) Send(lane protocol.Lane, f socket.Frame) bool {
 	r.frames = append(r.frames, f)
 	r.lanes = append(r.lanes, lane)
 	return true
+}
+
+func (r *recorder) Offer(f socket.Frame, from socket.Source) bool {
+	r.sources = append(r.sources, from)
+	return r.Send(protocol.Bulk, f)
 }
 
 func newHub(t testing.TB, flaw Flaw) *Hub {
@@ -307,6 +313,31 @@ func TestReceiptsGoToThoseWhoAsked(t *testing.T) {
 	}
 }
 
+// Bulk is offered in the name of the member, which can say afterwards how much of it was shed.
+func TestBulkIsOffered(t *testing.T) {
+	h := newHub(t, Flaw{Kind: DropUrgent, Every: 1})
+	m, r := join(h, "public:wed:42", protocol.V2, "florist-7")
+	old, oldFrames := join(h, "public:wed:42", protocol.V1, "dj-1")
+	old.Missed = true
+	ev := textEvent(`{"x":1}`)
+	ev.Lane, ev.Path = protocol.Bulk, "photos"
+	if n := h.Deliver(ev, nil); n != 2 {
+		t.Errorf("delivered to %d", n)
+	}
+	want := `[null,null,"realtime:wed:42","broadcast",{"x":1,"meta":{"id":"m1","lane":"bulk","hlc":"112589990684262401","channel":"wed:42:photos","from":"dj-1"}}]`
+	if got := string(r.frames[0].Payload()); got != want || r.lanes[0] != protocol.Bulk || r.sources[0] != m || oldFrames.sources[0] != old {
+		t.Errorf("lane %v, sources %v %v\n got %s\nwant %s", r.lanes[0], r.sources[0], oldFrames.sources[0], got, want)
+	}
+	if _, ok := m.Shed(3); ok {
+		t.Error("a member that did not ask is told what was shed")
+	}
+	f, ok := old.Shed(3)
+	want = `{"topic":"realtime:wed:42","event":"system","payload":{"extension":"wedsync","status":"ok","message":"Shed","channel":"wed:42","count":3},"ref":null}`
+	if got := string(f.Payload()); !ok || got != want {
+		t.Errorf("%v\n got %s\nwant %s", ok, got, want)
+	}
+}
+
 func TestFlawsFire(t *testing.T) {
 	urgent := func() *backbone.Event {
 		ev := textEvent("{}")
@@ -339,7 +370,8 @@ func TestFlawsFire(t *testing.T) {
 
 type stamped chan time.Time
 
-func (s stamped) Send(protocol.Lane, socket.Frame) bool { s <- time.Now(); return true }
+func (s stamped) Send(protocol.Lane, socket.Frame) bool  { s <- time.Now(); return true }
+func (s stamped) Offer(socket.Frame, socket.Source) bool { return true }
 
 func TestDelayFlaw(t *testing.T) {
 	h := newHub(t, Flaw{Kind: DelayUrgent, Every: 1, Delay: 30 * time.Millisecond})
@@ -389,7 +421,8 @@ func TestParseFlaw(t *testing.T) {
 // nobody takes frames as fast as possible.
 type nobody struct{}
 
-func (nobody) Send(protocol.Lane, socket.Frame) bool { return true }
+func (nobody) Send(protocol.Lane, socket.Frame) bool  { return true }
+func (nobody) Offer(socket.Frame, socket.Source) bool { return true }
 
 func BenchmarkFanout(b *testing.B) {
 	for _, form := range []struct {

@@ -60,10 +60,11 @@ func (s *Socket) isOpen() bool {
 // and a busy socket does not pay for it. Only the reader calls it.
 func (s *Socket) extend() {
 	now := time.Now()
-	if now.Sub(s.heard) < s.cfg.IdleTimeout/8 {
+	at := now.Sub(epoch)
+	if s.heard > 0 && at-s.heard < s.cfg.IdleTimeout/8 {
 		return
 	}
-	s.heard = now
+	s.heard = at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == open { // afterwards the deadline of Close holds
@@ -104,7 +105,7 @@ func (s *Socket) end(err error) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state = closed
-	s.queue.clear()
+	s.discard()
 	_ = s.conn.Close() // nothing is left to be lost
 	return s.why
 }
@@ -122,7 +123,7 @@ func (s *Socket) stop(why string) {
 // waitWriter returns when no writer is left; the deadline that hurry has set bounds it.
 func (s *Socket) waitWriter() {
 	s.mu.Lock()
-	if !s.writing {
+	if !s.pending() {
 		s.mu.Unlock()
 		return
 	}

@@ -38,13 +38,26 @@ type end struct {
 // connect returns a connected pair. handle runs on the server for each message.
 func connect(t testing.TB, cfg Config, handle func(s *Socket, binary bool, message []byte)) *end {
 	t.Helper()
-	e := &end{why: make(chan string, 1), log: &safeBuffer{}}
-	metrics, err := telemetry.New(prometheus.NewRegistry(), "n", "r")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Metrics, cfg.Logger = metrics, slog.New(slog.NewTextHandler(e.log, nil))
 	cfg = cfg.WithDefaults()
+	return connectWith(t, &cfg, handle)
+}
+
+// connectShared returns a pair whose socket shares its configuration with others.
+func connectShared(t testing.TB, cfg *Config) *end {
+	t.Helper()
+	return connectWith(t, cfg, nil)
+}
+
+func connectWith(t testing.TB, cfg *Config, handle func(s *Socket, binary bool, message []byte)) *end {
+	t.Helper()
+	e := &end{why: make(chan string, 1), log: &safeBuffer{}}
+	if cfg.Metrics == nil {
+		metrics, err := telemetry.New(prometheus.NewRegistry(), "n", "r")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Metrics, cfg.Logger = metrics, slog.New(slog.NewTextHandler(e.log, nil))
+	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +69,7 @@ func connect(t testing.TB, cfg Config, handle func(s *Socket, binary bool, messa
 			t.Error(err)
 			return
 		}
-		s := New(ws, &cfg)
+		s := New(ws, cfg)
 		sockets <- s
 		e.why <- s.Run(func(binary bool, message []byte) {
 			if handle != nil {
@@ -65,6 +78,7 @@ func connect(t testing.TB, cfg Config, handle func(s *Socket, binary bool, messa
 		})
 	}))
 	t.Cleanup(server.Close)
+	var err error
 	e.client, _, err = websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +161,7 @@ func TestEchoOfEverySize(t *testing.T) {
 	waitFor(t, "the writer to end", func() bool {
 		e.socket.mu.Lock()
 		defer e.socket.mu.Unlock()
-		return !e.socket.writing
+		return !e.socket.pending()
 	})
 }
 
@@ -324,6 +338,29 @@ func TestWaitFollowsTheReader(t *testing.T) {
 	cancel()
 	if e.socket.Wait(ctx, protocol.Normal, 0) {
 		t.Error("waiting for fewer than no frames succeeded")
+	}
+}
+
+// Few frames can be too much, too: a replay of large messages waits for its reader as well.
+func TestWaitMindsBytes(t *testing.T) {
+	e := connect(t, Config{NormalBytes: 4_000_000}, nil)
+	const frames = 10
+	f := textFrame(strings.Repeat("x", 2_500_000))
+	done := make(chan bool)
+	go func() { // ends with the loop
+		ok := true
+		for range frames {
+			ok = ok && e.socket.Wait(context.Background(), protocol.Normal, 256) && e.socket.Send(protocol.Normal, f)
+		}
+		done <- ok
+	}()
+	for range frames {
+		if _, _, err := e.client.ReadMessage(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !<-done {
+		t.Error("the socket ended although its sender waited")
 	}
 }
 

@@ -1,7 +1,7 @@
 package socket
 
 import (
-	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,16 +14,8 @@ const unsentBytes = 32 << 10
 
 // limitUnsent sets the limit. Where it cannot be set, all works, but a slow reader's urgent frames
 // overtake less.
-func limitUnsent(conn net.Conn) {
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil { // closed already
-		return
-	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
+func limitUnsent(conn syscall.RawConn) {
+	_ = conn.Control(func(fd uintptr) { // fails on a connection that is closed
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes) // or is not TCP
 	})
 }

@@ -2,7 +2,7 @@
 
 package socket
 
-import "net"
+import "syscall"
 
 // limitUnsent does nothing here: see unsent_linux.go for what is lost.
-func limitUnsent(net.Conn) {}
+func limitUnsent(syscall.RawConn) {}

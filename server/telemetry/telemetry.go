@@ -48,9 +48,9 @@ var (
 	RefusalReasons = []string{"busy", "error", "gone", "header", "joins", "restart", "token", "users", "vsn"}
 	JoinOutcomes   = []string{"ok", "refused"}
 	Outcomes       = []string{"ok", "unknown"}
-	DropReasons    = []string{"denied", "encoding", "flaw", "rate", "size"}
+	DropReasons    = []string{"denied", "encoding", "flaw", "rate", "shed", "size"}
 	RESTEndpoints  = []string{"batch", "single", "admin_log", "admin_disconnect"}
-	lanes          = []string{protocol.Normal.String(), protocol.Urgent.String()}
+	lanes          = []string{protocol.Normal.String(), protocol.Urgent.String(), protocol.Bulk.String()}
 )
 
 // latencyBuckets has an edge at exactly 200 ms, the promise, so that the share of deliveries
@@ -74,6 +74,7 @@ type Metrics struct {
 	UrgentQueueWait     prometheus.Observer
 	RESTRequests        *prometheus.CounterVec // endpoint, code
 	Flaw                *prometheus.GaugeVec   // flaw
+	Shed                prometheus.Counter     // of MessagesDropped
 
 	// By lane, resolved once because they are touched for every event.
 	Delivered       [protocol.Lanes]prometheus.Counter
@@ -92,17 +93,18 @@ func New(reg prometheus.Registerer, node, region string) (*Metrics, error) {
 		Subscriptions:       b.gauge(Subscriptions, "Joined channels."),
 		ChannelJoins:        b.counters(ChannelJoins, "Channel joins, by outcome.", []string{"outcome"}, JoinOutcomes),
 		FramesMalformed:     b.counter(FramesMalformed, "Frames that could not be parsed and were dropped."),
-		MessagesPublished:   b.counters(MessagesPublished, "Broadcasts accepted from publishers; unknown means that two regions did not hold it in time.", []string{"lane", "outcome"}, lanes, Outcomes),
-		MessagesDropped:     b.counters(MessagesDropped, "Broadcasts that were dropped, by reason.", []string{"reason"}, DropReasons),
+		MessagesPublished:   b.counters(MessagesPublished, "Broadcasts accepted from publishers; unknown means that two regions did not hold it in time, or that it did not leave the node.", []string{"lane", "outcome"}, lanes, Outcomes),
+		MessagesDropped:     b.counters(MessagesDropped, "Broadcasts that were dropped, by reason: shed counts bulk that a socket's queue had no room for, once per recipient.", []string{"reason"}, DropReasons),
 		MessagesReplayed:    b.counter(MessagesReplayed, "Broadcasts sent again to members that resumed or asked for a replay."),
 		FanoutRecipients:    b.histogram(FanoutRecipients, "Local recipients per broadcast.", []float64{0, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000}),
 		RESTRequests:        b.counters(RESTRequests, "REST requests, by endpoint and status code.", []string{"endpoint", "code"}, RESTEndpoints, []string{"202"}),
 		Flaw:                b.gauges(FlawActive, "1 while the node misbehaves on purpose (--flaw). Never in production.", "flaw"),
 	}
+	m.Shed = m.MessagesDropped.WithLabelValues("shed")
 	delivered := b.counters(MessagesDelivered, "Broadcasts queued for local members.", []string{"lane"}, lanes)
 	latency := b.histograms(DeliveryLatency, "From acceptance by the first node to the write queues of this one, by wall clock.", "lane")
 	wait := b.histograms(QueueWait, "How long the oldest urgent frame of a batch waited in a socket's write queue.", "lane")
-	for _, lane := range []protocol.Lane{protocol.Normal, protocol.Urgent, protocol.Bulk} {
+	for lane := range protocol.Lane(protocol.Lanes) {
 		m.Delivered[lane] = delivered.WithLabelValues(lane.String())
 		m.DeliveryLatency[lane] = latency.WithLabelValues(lane.String())
 	}

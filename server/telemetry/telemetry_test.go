@@ -37,7 +37,7 @@ func TestLabelSetsExistAtZero(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		ConnectionsClosed: len(CloseReasons),
-		MessagesPublished: 2 * len(Outcomes),
+		MessagesPublished: protocol.Lanes * len(Outcomes),
 		MessagesDelivered: protocol.Lanes,
 		MessagesDropped:   len(DropReasons),
 		DeliveryLatency:   protocol.Lanes,
