@@ -4,20 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 var errTooLarge = errors.New("it is too large")
-
-// readFile reads a file of at most limit bytes.
-func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	return readAll(f, limit)
-}
 
 // readAll reads at most limit bytes.
 func readAll(r io.Reader, limit int64) ([]byte, error) {

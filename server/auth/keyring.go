@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wedsync/wedsync/server/watch"
 )
 
 const (
@@ -73,7 +75,7 @@ func newKeyring(ctx context.Context, cfg *Config) (*keyring, error) {
 }
 
 func fromFile(path string) source {
-	return func(context.Context) ([]byte, error) { return readFile(path, maxJWKS) }
+	return func(context.Context) ([]byte, error) { return watch.Read(path, maxJWKS) }
 }
 
 func fromURL(client *http.Client, address string) source {

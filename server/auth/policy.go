@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 	"sync"
+
+	"github.com/wedsync/wedsync/server/watch"
 )
 
 // Extension is the part of a channel that a policy is asked about.
@@ -74,7 +76,7 @@ func LoadPolicy(path string) (Policy, error) {
 }
 
 func loadRules(path string) (rules, []byte, error) {
-	text, err := readFile(path, maxPolicy)
+	text, err := watch.Read(path, maxPolicy)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the policy: %w", err)
 	}

@@ -23,6 +23,7 @@ var (
 	errNoAnswer  = errors.New("this log did not answer in time")
 	errLogFull   = errors.New("the log is full")
 	errClosed    = errors.New("the backbone is closed")
+	errRemoved   = errors.New("this node is no peer any more")
 )
 
 func (l *link) outcome(err error) Ack { return Ack{Node: l.peer.Node, Region: l.peer.Region, Err: err} }

@@ -5,26 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
-
-// Peer is another node's log server.
-type Peer struct {
-	Node   string
-	Region string
-	URL    string // nats://host:port
-}
 
 // Config of a Backbone. Zero values get the default named in the comment.
 type Config struct {
 	Node   string // unique in the cluster: letters, digits, - and _
 	Region string
 	Listen string // host:port of the own log server; port 0 picks one, see LogURL
-	// Peers are the other nodes, of all regions. The own entry, if it is among them, is passed
-	// over, so that all nodes can be given the same list.
+	// Peers are the other nodes at the start, of all regions; SetPeers changes them. The own entry, if
+	// it is among them, is passed over, so that all nodes can be given the same list.
 	Peers []Peer
 	Dir   string // the log and its cursors live here
 	// Secret is shared by all nodes of the cluster; the keys of its log users are derived from it.
@@ -61,22 +53,7 @@ func (c *Config) Validate() error {
 	if c.Secret == "" {
 		fail("cluster secret is empty: give all nodes of the cluster the same one")
 	}
-	seen := map[string]bool{}
-	for _, p := range c.Peers {
-		if err := checkNodeName("peer", p.Node); err != nil {
-			errs = append(errs, err)
-		}
-		if err := checkNodeName("region of peer "+p.Node, p.Region); err != nil {
-			errs = append(errs, err)
-		}
-		if seen[p.Node] {
-			fail("peer %q is named twice", p.Node)
-		}
-		seen[p.Node] = true
-		if u, err := url.Parse(p.URL); err != nil || u.Scheme != "nats" || u.Port() == "" {
-			fail("peer %s: URL %q: use nats://host:port", p.Node, p.URL)
-		}
-	}
+	errs = append(errs, checkPeers(c.Peers)...)
 	if c.MaxBytes < 0 || c.MaxAge < 0 || c.QueueLen < 0 || c.Grace < 0 || c.Poll < 0 {
 		fail("limits and durations may not be negative: max bytes %d, max age %v, queue %d, grace %v, poll %v",
 			c.MaxBytes, c.MaxAge, c.QueueLen, c.Grace, c.Poll)
@@ -84,7 +61,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// withDefaults returns a copy without zero values and without the own node among the peers.
+// withDefaults returns a copy without zero values.
 func (c Config) withDefaults() Config {
 	c.MaxBytes = orDefault(c.MaxBytes, 1<<30)
 	c.MaxAge = orDefault(c.MaxAge, 72*time.Hour)
@@ -97,13 +74,6 @@ func (c Config) withDefaults() Config {
 	if c.Registerer == nil {
 		c.Registerer = prometheus.NewRegistry()
 	}
-	var others []Peer
-	for _, p := range c.Peers {
-		if p.Node != c.Node {
-			others = append(others, p)
-		}
-	}
-	c.Peers = others
 	return c
 }
 

@@ -51,7 +51,7 @@ func openCursors(dir string) (*cursors, error) {
 			c.lanes = map[string]*laneCursors{}
 		}
 	}
-	for _, lane := range lanes {
+	for _, lane := range logged {
 		if l := c.lanes[lane.String()]; l == nil || l.Peers == nil {
 			c.lanes[lane.String()] = &laneCursors{Peers: map[string]place{}}
 		}
@@ -81,6 +81,13 @@ func (c *cursors) get(lane protocol.Lane, node string, incarnation time.Time) ui
 		return at.Seq
 	}
 	return 0
+}
+
+// place is where the reading of a peer's log has come to, and in which log.
+func (c *cursors) place(lane protocol.Lane, node string) place {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lanes[lane.String()].Peers[node]
 }
 
 func (c *cursors) set(lane protocol.Lane, node string, at place) {

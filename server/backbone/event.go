@@ -73,8 +73,8 @@ func (ev *Event) Validate() error {
 	if n := len(ev.Payload); n > MaxPayload {
 		errs = append(errs, fmt.Errorf("payload has %d bytes: at most %d are allowed", n, MaxPayload))
 	}
-	if ev.Lane > protocol.Urgent {
-		errs = append(errs, fmt.Errorf("%v is unknown: use urgent or normal", ev.Lane))
+	if ev.Lane >= protocol.Lanes {
+		errs = append(errs, fmt.Errorf("%v is unknown: use urgent, normal or bulk", ev.Lane))
 	}
 	if ev.Form > Binary {
 		errs = append(errs, fmt.Errorf("form %d is unknown", ev.Form))
@@ -140,7 +140,7 @@ func Decode(b []byte) (*Event, error) {
 	default:
 		return nil, fmt.Errorf("%w: format %d is unknown; is a newer node in the cluster?", ErrMalformed, b[0])
 	}
-	if b[1] > byte(protocol.Bulk) || b[2] > byte(Binary) {
+	if b[1] >= protocol.Lanes || b[2] > byte(Binary) {
 		return nil, fmt.Errorf("%w: lane %d, form %d", ErrMalformed, b[1], b[2])
 	}
 	var at [6][2]int // begin and end of each text

@@ -19,7 +19,7 @@ func anyEvent(t *rapid.T) *Event {
 	}
 	return &Event{
 		ID: text("id", MaxID), HLC: HLC(rapid.Uint64().Draw(t, "hlc")), Origin: text("origin", MaxName),
-		Lane: protocol.Lane(rapid.IntRange(0, 1).Draw(t, "lane")), Room: text("room", MaxRoom), Name: text("name", MaxName),
+		Lane: protocol.Lane(rapid.IntRange(0, protocol.Lanes-1).Draw(t, "lane")), Room: text("room", MaxRoom), Name: text("name", MaxName),
 		Path: text("path", MaxPath), From: text("from", MaxName), Form: Form(rapid.IntRange(0, 2).Draw(t, "form")),
 		Payload: rapid.SliceOfN(rapid.Byte(), 0, 1000).Draw(t, "payload"),
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/wedsync/wedsync/protocol"
 )
 
 // aliveWithin is the silence of the own log after which the node is not ready.
@@ -11,24 +13,21 @@ const aliveWithin = 3 * time.Second
 
 // reached tells whether what a node publishes can come here directly.
 func (b *Backbone) reached(node string) bool {
-	for _, l := range b.links {
-		if l.peer.Node == node && l.up.Load() {
-			return true
-		}
-	}
-	return false
+	n := b.roster.Load().neighbours[node]
+	return n != nil && (n.links[protocol.Urgent].up.Load() || n.links[protocol.Normal].up.Load())
 }
 
 // Ready says why the node cannot take publications now, or nil: the own log answers, and a log of
 // another region is reached on both lanes, if there is another region.
 func (b *Backbone) Ready() error {
-	for _, lane := range lanes {
+	now := b.roster.Load()
+	for _, lane := range logged {
 		if !b.own[lane].alive(aliveWithin) {
 			return fmt.Errorf("the own log does not answer on the %v lane; look at its disk", lane)
 		}
-		other := b.regions == 1
-		for _, l := range b.links {
-			other = other || l.lane == lane && l.peer.Region != b.cfg.Region && l.up.Load()
+		other := now.regions == 1
+		for _, l := range now.links[lane] {
+			other = other || l.peer.Region != b.cfg.Region && l.up.Load()
 		}
 		if !other {
 			return fmt.Errorf("no log of another region can be reached on the %v lane; look at the network and at the other regions", lane)
@@ -42,11 +41,14 @@ func (b *Backbone) Ready() error {
 func (b *Backbone) CaughtUp() (bool, string) {
 	all := true
 	var why []string
-	for _, r := range b.repairs {
-		ok, text := r.status()
-		all = all && ok
-		if text != "" {
-			why = append(why, text)
+	now := b.roster.Load()
+	for _, p := range now.peers {
+		for _, r := range now.neighbours[p.Node].repairs {
+			ok, text := r.status()
+			all = all && ok
+			if text != "" {
+				why = append(why, text)
+			}
 		}
 	}
 	return all, strings.Join(why, "; ")

@@ -21,6 +21,9 @@ type Stored struct {
 // Log reads the own log of a lane from its beginning to the end that it has by then. An error of
 // the function ends it and is returned.
 func (b *Backbone) Log(ctx context.Context, lane protocol.Lane, each func(Stored) error) error {
+	if !slices.Contains(logged, lane) {
+		return fmt.Errorf("there is no log of the %v lane: what it carries is not kept", lane)
+	}
 	return b.read(ctx, lane, query{}, func(rec record) error {
 		ev, err := Decode(rec.data)
 		if err != nil {
@@ -37,7 +40,7 @@ func (b *Backbone) Since(ctx context.Context, room string, from HLC, limit int) 
 	// that clock can have been ahead of this one.
 	start := from.Time().Add(-MaxAhead)
 	var events []*Event
-	for _, lane := range lanes {
+	for _, lane := range logged {
 		q := query{Start: &start, Subjects: roomFilter(b.cfg.Node, lane, room)}
 		err := b.read(ctx, lane, q, func(rec record) error {
 			ev, err := Decode(rec.data)
@@ -63,6 +66,9 @@ func (b *Backbone) Since(ctx context.Context, room string, from HLC, limit int) 
 
 // Find returns an event that the own log holds, or nil.
 func (b *Backbone) Find(ctx context.Context, lane protocol.Lane, room, id string) (*Event, error) {
+	if !slices.Contains(logged, lane) {
+		return nil, nil
+	}
 	data, err := findStored(ctx, b.own[lane].link.get(), lane, eventSubject(b.cfg.Node, &Event{Lane: lane, Room: room, ID: id}))
 	if err != nil || data == nil {
 		return nil, err

@@ -47,6 +47,18 @@ func TestFindAsksTheLogItself(t *testing.T) {
 	}
 }
 
+// linked says which link of a node is down.
+func linked(b *Backbone) error {
+	for _, links := range b.roster.Load().links {
+		for _, l := range links {
+			if !l.up.Load() {
+				return fmt.Errorf("%v to %s is down", l.lane, l.peer.Node)
+			}
+		}
+	}
+	return nil
+}
+
 func TestGossipGoesToOneOrToAll(t *testing.T) {
 	var peers []Peer
 	for _, name := range []string{"n1", "n2", "n3"} {
@@ -59,28 +71,25 @@ func TestGossipGoesToOneOrToAll(t *testing.T) {
 		cfg := testConfig(t, p.Node)
 		cfg.Listen, cfg.Peers = strings.TrimPrefix(p.URL, "nats://"), peers
 		b := start(t, cfg)
-		b.OnGossip(func(data []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			heard[p.Node] += string(data)
-		})
+		for _, topic := range []string{"load", "presence"} {
+			b.OnGossip(topic, func(data []byte) {
+				mu.Lock()
+				defer mu.Unlock()
+				heard[p.Node+" "+topic] += string(data)
+			})
+		}
 		nodes = append(nodes, b)
 	}
-	eventually(t, "links", func() error {
-		for _, l := range nodes[0].links {
-			if !l.up.Load() {
-				return fmt.Errorf("to %s is down", l.peer.Node)
-			}
-		}
-		return nil
-	})
-	nodes[0].Gossip("n2", []byte("a"))
-	nodes[0].Gossip("", []byte("b"))
-	nodes[0].Gossip("n3", []byte("c"))
+	eventually(t, "links", func() error { return linked(nodes[0]) })
+	nodes[0].Gossip("presence", "n2", []byte("a"))
+	nodes[0].Gossip("load", "", []byte("x"))
+	nodes[0].Gossip("presence", "", []byte("b"))
+	nodes[0].Gossip("nobody listens. *", "", []byte("y"))
+	nodes[0].Gossip("presence", "n3", []byte("c"))
 	eventually(t, "gossip", func() error {
 		mu.Lock()
 		defer mu.Unlock()
-		if got := fmt.Sprint(heard); got != "map[n2:ab n3:bc]" {
+		if got := fmt.Sprint(heard); got != "map[n2 load:x n2 presence:ab n3 load:x n3 presence:bc]" {
 			return errors.New(got)
 		}
 		return nil

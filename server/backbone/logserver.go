@@ -20,25 +20,15 @@ import (
 	"github.com/wedsync/wedsync/protocol"
 )
 
-// lanes in the order of their importance.
-var lanes = [...]protocol.Lane{protocol.Urgent, protocol.Normal}
-
 // maxMessage is what a log server accepts in one message: the largest event with its frame.
 const maxMessage = MaxPayload + 16<<10
 
 // logServer is the embedded log server of this node. It stands alone: no cluster, no gateway, so
-// nothing here ever elects anything. Each lane is an account of its own, with its own stream.
+// nothing here ever elects anything. Each lane is an account of its own, urgent and normal with a
+// stream of their own.
 type logServer struct {
 	srv *server.Server
 	log *serverLog
-}
-
-// accountName of a lane.
-func accountName(lane protocol.Lane) string {
-	if lane == protocol.Urgent {
-		return "URG"
-	}
-	return "APP"
 }
 
 // laneKey derives the key pair of a lane's user from the cluster secret. Log users prove that they
@@ -75,8 +65,8 @@ func startLogServer(ctx context.Context, cfg *Config) (*logServer, error) {
 		JetStream: true, StoreDir: dir, DisableJetStreamBanner: true,
 		SyncAlways: cfg.SyncAlways, SyncInterval: time.Second,
 		JetStreamMaxMemory: 64 << 20,
-		// Both lanes reserve their MaxBytes; the rest is room for indexes.
-		JetStreamMaxStore: int64(len(lanes))*cfg.MaxBytes + 64<<20,
+		// Both streams reserve their MaxBytes; the rest is room for indexes.
+		JetStreamMaxStore: int64(len(logged))*cfg.MaxBytes + 64<<20,
 		MaxPayload:        maxMessage,
 		MaxPending:        64 << 20,
 		PingInterval:      2 * time.Second, MaxPingsOut: 2,
@@ -123,7 +113,7 @@ func (s *logServer) start(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("it was not ready in time: %w", ctx.Err())
 	}
-	for _, lane := range lanes {
+	for _, lane := range logged {
 		account, err := s.srv.LookupAccount(accountName(lane))
 		if err != nil {
 			return fmt.Errorf("account of the %v lane: %w", lane, err)

@@ -35,9 +35,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		rtt:      gauge("wedsync_region_link_rtt_seconds", "Round trip of an echo through the log server of the peer, on the connection of urgent events."),
 		behind:   gauge("wedsync_repair_behind_messages", "Messages in the log of the peer that repair has not looked at yet."),
 		skipped:  counter("wedsync_link_skipped_total", "Copies not sent because too many were under way to this log; repair brings them."),
-		dropped:  counter("wedsync_link_casts_dropped_total", "Casts and receipts dropped because the queue to this peer was full."),
+		dropped:  counter("wedsync_link_casts_dropped_total", "Messages that are live only (casts, bulk, receipts, gossip) dropped because too much waited for the wire to this peer."),
 		resent:   counter("wedsync_link_resent_total", "Copies sent again because the log had not answered."),
-		slow:     counter("wedsync_link_slow_consumer_total", "Times that a local subscriber fell behind and was served from the stored log."),
+		slow:     counter("wedsync_link_slow_consumer_total", "Times that a local subscriber fell behind: stored events come from the log then, others are lost."),
 		repaired: counter("wedsync_repaired_total", "Messages found in the log of the peer that the own log did not have, and copied into it."),
 		malformed: prometheus.NewCounter(prometheus.CounterOpts{Name: "wedsync_malformed_events_total",
 			Help: "Events from other nodes that could not be decoded."}),
@@ -68,15 +68,27 @@ func watchInterests(r prometheus.Registerer, s *logServer) error {
 	return nil
 }
 
+// link returns the metrics of a link: those that its lane can have.
 func (m *metrics) link(peer string, lane protocol.Lane) *linkMetrics {
 	l := []string{peer, lane.String()}
-	lm := &linkMetrics{
-		up: m.up.WithLabelValues(l...), behind: m.behind.WithLabelValues(l...),
-		skipped: m.skipped.WithLabelValues(l...), dropped: m.dropped.WithLabelValues(l...), resent: m.resent.WithLabelValues(l...),
-		slow: m.slow.WithLabelValues(l...), repaired: m.repaired.WithLabelValues(l...),
+	lm := &linkMetrics{up: m.up.WithLabelValues(l...), dropped: m.dropped.WithLabelValues(l...), slow: m.slow.WithLabelValues(l...)}
+	if lane != protocol.Bulk { // which is never stored
+		lm.behind, lm.skipped = m.behind.WithLabelValues(l...), m.skipped.WithLabelValues(l...)
+		lm.resent, lm.repaired = m.resent.WithLabelValues(l...), m.repaired.WithLabelValues(l...)
 	}
 	if lane == protocol.Urgent { // only these links are measured
 		lm.rtt = m.rtt.WithLabelValues(l...)
 	}
 	return lm
+}
+
+// forget takes a peer that is gone out of all metrics.
+func (m *metrics) forget(peer string) {
+	gone := prometheus.Labels{"peer": peer}
+	for _, g := range []*prometheus.GaugeVec{m.up, m.rtt, m.behind} {
+		g.DeletePartialMatch(gone)
+	}
+	for _, c := range []*prometheus.CounterVec{m.skipped, m.dropped, m.resent, m.slow, m.repaired} {
+		c.DeletePartialMatch(gone)
+	}
 }

@@ -32,44 +32,73 @@ type cast struct {
 	data    []byte
 }
 
+// pendingBytes bounds the payloads of the copies under way to one log and lane; all logs share them.
+const pendingBytes = 64 << 20
+
 // put queues a copy. It never blocks; done tells what became of it.
 func (l *link) put(w *write) {
 	l.mu.Lock()
-	full := len(l.pending) >= l.limit
-	if !full {
+	err := l.ended
+	if err == nil && (len(l.pending) >= l.limit || l.bytes > pendingBytes) {
+		err = errQueueFull
+	}
+	if err == nil {
 		l.last++
 		w.token = l.last
-		l.pending[w.token] = w
+		l.keep(w)
 		select {
 		case l.writes <- w:
 		default: // more were given up than the writer took out of the queue
-			delete(l.pending, w.token)
-			full = true
+			l.forget(w)
+			err = errQueueFull
 		}
 	}
 	l.mu.Unlock()
-	if full {
+	if err == errQueueFull {
 		l.m.skipped.Inc()
-		w.done(l.outcome(errQueueFull))
 	}
+	if err != nil {
+		w.done(l.outcome(err))
+	}
+}
+
+// keep and forget hold the pending copies and their size together. mu is held.
+func (l *link) keep(w *write)   { l.pending[w.token] = w; l.bytes += len(w.data) }
+func (l *link) forget(w *write) { delete(l.pending, w.token); l.bytes -= len(w.data) }
+
+// takes says whether a cast has a chance. What is not taken because too much waits is counted.
+func (l *link) takes() bool {
+	if !l.up.Load() {
+		return false
+	}
+	full := l.waiting.Load() > paces[l.lane].casts
+	if full {
+		l.m.dropped.Inc()
+	}
+	return !full
 }
 
 // cast queues a message that nobody acknowledges. It never blocks.
 func (l *link) cast(subject string, data []byte) {
-	if !l.up.Load() {
+	if !l.takes() {
 		return
 	}
-	select {
-	case l.casts <- cast{subject, data}:
-	default:
-		l.m.dropped.Inc()
+	size := int64(len(data))
+	if l.waiting.Add(size)-size <= paces[l.lane].casts {
+		select {
+		case l.casts <- cast{subject, data}:
+			return
+		default:
+		}
 	}
+	l.waiting.Add(-size)
+	l.m.dropped.Inc()
 }
 
 // run is the link's writer; it returns when ctx ends, and gives up what is pending. Copies to be
 // stored go before casts.
 func (l *link) run(ctx context.Context) {
-	defer l.giveUp(func(*write) bool { return true }, errClosed)
+	defer func() { l.end(context.Cause(ctx)) }()
 	sweep := time.NewTimer(sweepEvery)
 	sweep.Stop() // runs only while something is pending: an idle link costs nothing
 	sweeping := false
@@ -93,6 +122,7 @@ func (l *link) run(ctx context.Context) {
 					// An error means that the link is down; a cast is not kept for later.
 					_ = conn.Publish(c.subject, c.data)
 				}
+				l.waiting.Add(-int64(len(c.data)))
 			case <-l.connected:
 				l.resendAll()
 			case <-rtt:
@@ -185,9 +215,9 @@ func byToken(a, b *write) int { return cmp.Compare(a.token, b.token) }
 func (l *link) giveUp(which func(*write) bool, err error) {
 	var gone []*write
 	l.mu.Lock()
-	for token, w := range l.pending {
+	for _, w := range l.pending {
 		if which(w) {
-			delete(l.pending, token)
+			l.forget(w)
 			gone = append(gone, w)
 		}
 	}
@@ -197,11 +227,21 @@ func (l *link) giveUp(which func(*write) bool, err error) {
 	}
 }
 
+// end gives up everything, and at once whatever is put later.
+func (l *link) end(why error) {
+	l.mu.Lock()
+	l.ended = why
+	l.mu.Unlock()
+	l.giveUp(func(*write) bool { return true }, why)
+}
+
 // finish ends a pending copy; a second answer for the same token finds nothing.
 func (l *link) finish(token uint64, a Ack) {
 	l.mu.Lock()
 	w := l.pending[token]
-	delete(l.pending, token)
+	if w != nil {
+		l.forget(w)
+	}
 	l.mu.Unlock()
 	if w != nil {
 		w.done(a)

@@ -37,21 +37,11 @@ func (b *Backbone) attached() Receiver {
 	return nil
 }
 
-// OnGossip names the function that is given what other nodes sent with Gossip. It must not block, and
-// what comes before it is named is lost, as gossip may be.
-func (b *Backbone) OnGossip(each func(data []byte)) { b.gossip.Store(&each) }
-
-func (b *Backbone) onGossip(msg *nats.Msg) {
-	if each := b.gossip.Load(); each != nil {
-		(*each)(msg.Data)
-	}
-}
-
 func (b *Backbone) onLive(msg *nats.Msg) {
 	ev := b.decode(msg)
-	if r := b.attached(); r != nil && ev != nil {
-		if !r.Live(ev) {
-			b.own[ev.Lane].kick()
+	if r := b.attached(); r != nil && ev != nil && !r.Live(ev) {
+		if own := b.own[ev.Lane]; own != nil {
+			own.kick()
 		}
 	}
 }

@@ -100,6 +100,7 @@ func (r *repair) session(ctx context.Context, conn *nats.Conn, epoch uint64) err
 	at := place{info.Created, r.cursors.get(r.own.lane, node, info.Created)}
 	if at.Seq > info.State.LastSeq {
 		at.Seq = 0 // the log has lost its end, to a power failure perhaps, and will use these numbers again
+		r.cursors.set(r.own.lane, node, at)
 	}
 	r.mu.Lock()
 	r.epoch, r.seq, r.target = epoch, at.Seq, info.State.LastSeq

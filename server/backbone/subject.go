@@ -14,32 +14,25 @@ import (
 //	evt.<node>.<u|n>.<room>.<id>   stored, and live to those subscribed
 //	eph                            live only: casts
 //	ann                            live only: announcements (receipts)
-//	gsp                            live only: what nodes tell each other about themselves (presence)
+//	gsp.<topic>                    live only: what nodes tell each other about themselves (presence)
+//	pos                            request: how far does this node know the log of the asking one
 const (
 	castSubject     = "eph"
 	announceSubject = "ann"
-	gossipSubject   = "gsp"
+	positionSubject = "pos"
 )
 
-// laneToken is the lane as a part of a subject.
-func laneToken(lane protocol.Lane) string {
-	if lane == protocol.Urgent {
-		return "u"
-	}
-	return "n"
-}
-
-// streamName is the name of the stream that holds a lane.
-func streamName(lane protocol.Lane) string {
-	if lane == protocol.Urgent {
-		return "EVT_U"
-	}
-	return "EVT_N"
+// gossipSubject is where the messages of a topic go.
+func gossipSubject(topic string) string {
+	var b strings.Builder
+	b.WriteString("gsp.")
+	writeToken(&b, topic)
+	return b.String()
 }
 
 // eventPrefix covers every event of a lane in the log of a node; with ">" after it, it is a filter.
 func eventPrefix(node string, lane protocol.Lane) string {
-	return "evt." + node + "." + laneToken(lane) + "."
+	return "evt." + node + "." + laneNames[lane].token + "."
 }
 
 // eventSubject is where the log of a node stores the event.

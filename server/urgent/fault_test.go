@@ -146,7 +146,7 @@ func TestMetricsFollowConvention(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"wedsync_region_link_up": 4, "wedsync_holds_total": 1, "wedsync_hold_duration_seconds": 1, "wedsync_lane_delivered_total": 1,
+		"wedsync_region_link_up": 6, "wedsync_holds_total": 1, "wedsync_hold_duration_seconds": 1, "wedsync_lane_delivered_total": 1,
 	} {
 		if values[name] != want {
 			t.Errorf("%s is %v, want %v", name, values[name], want)

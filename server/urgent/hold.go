@@ -13,16 +13,19 @@ import (
 // hold counts the regions that have acknowledged one event. Whoever publishes the id joins the same
 // hold, so acknowledgements of an earlier attempt are not lost on a later one.
 type hold struct {
-	need int
+	most func() int    // how many regions the cluster can ask for now; see need
 	done chan struct{} // closed when need regions hold the event
 
-	mu      sync.Mutex // guards the following
-	regions []string   // in the order of their acks; complete when done is closed
-	begun   time.Time  // when the copies were written last
-	lastErr error      // why a log did not take it, for the message
+	mu sync.Mutex // guards the following
+	// need is how many regions make the hold. It is what the cluster had when the copies were written
+	// last: more may have come since, but nobody has written to them. If regions have gone, it falls.
+	need    int
+	regions []string  // in the order of their acks; complete when done is closed
+	begun   time.Time // when the copies were written last
+	lastErr error     // why a log did not take it, for the message
 }
 
-func newHold(need int) *hold { return &hold{need: need, done: make(chan struct{})} }
+func newHold(most func() int) *hold { return &hold{most: most, done: make(chan struct{})} }
 
 // begin reports whether the copies are to be written (again): not after the hold succeeded, nor in
 // the first half of an attempt that is under way. In its second half one that joins would wait
@@ -30,10 +33,10 @@ func newHold(need int) *hold { return &hold{need: need, done: make(chan struct{}
 func (h *hold) begin(now time.Time, deadline time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.regions) >= h.need || now.Sub(h.begun) < deadline/2 {
+	if !h.wanted() || now.Sub(h.begun) < deadline/2 {
 		return false
 	}
-	h.begun = now
+	h.begun, h.need = now, h.most()
 	return true
 }
 
@@ -42,13 +45,16 @@ func (h *hold) ack(a backbone.Ack) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case !h.wanted():
+		return // those who have waited read the regions without the lock
 	case a.Err != nil:
 		h.lastErr = fmt.Errorf("%s: %w", a.Node, a.Err)
-	case len(h.regions) < h.need && !slices.Contains(h.regions, a.Region):
+	case !slices.Contains(h.regions, a.Region):
 		h.regions = append(h.regions, a.Region)
-		if len(h.regions) == h.need {
-			close(h.done)
-		}
+	}
+	h.need = min(h.need, h.most())
+	if len(h.regions) >= h.need {
+		close(h.done)
 	}
 }
 

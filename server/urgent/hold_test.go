@@ -12,7 +12,8 @@ import (
 
 func TestHoldCountsRegionsNotLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHold(2)
+		h := newHold(func() int { return 2 })
+		h.begin(time.Now(), time.Second)
 		h.ack(backbone.Ack{Node: "eu-1", Region: "eu"})
 		h.ack(backbone.Ack{Node: "eu-2", Region: "eu"})
 		h.ack(backbone.Ack{Node: "us-1", Region: "us", Err: errors.New("disk on fire")})
@@ -30,7 +31,7 @@ func TestHoldCountsRegionsNotLogs(t *testing.T) {
 }
 
 func TestHoldBeginsOncePerAttempt(t *testing.T) {
-	h := newHold(1)
+	h := newHold(func() int { return 1 })
 	now := time.UnixMilli(1_000_000)
 	const deadline = 2 * time.Second
 	for _, step := range []struct {

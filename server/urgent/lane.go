@@ -26,6 +26,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
@@ -36,13 +37,16 @@ const heldRegions = 2
 // may not survive: publish the same id again.
 var ErrNotHeld = errors.New("not held by two regions in time; the outcome is unknown: publish the same id again")
 
+var errBulk = errors.New("event refused: no log holds the bulk lane; cast it")
+
 var errClosed = errors.New("the lane is closed")
 
 // Config of a Lane. Zero values get the default named in the comment.
 type Config struct {
 	Backbone *backbone.Backbone
 	// Deliver gives an event to the local members: once per event, from several goroutines, those
-	// of one room one after another. It must not block, and must not call Publish or Cast.
+	// of one room one after another, but bulk beside the others: what is large must not hold up what
+	// is urgent. It must not block, and must not call Publish or Cast.
 	Deliver   func(*backbone.Event)
 	OnReceipt func(Receipt) // nil: receipts are ignored; must not block
 	Deadline  time.Duration // of a hold, 2s
@@ -77,7 +81,7 @@ type Lane struct {
 	cfg    Config
 	b      *backbone.Backbone
 	m      *metrics
-	need   int // regions that make a hold
+	need   func() int // regions that make a hold now
 	shards [shards]shard
 
 	mu      sync.Mutex // guards the following
@@ -111,7 +115,7 @@ func New(cfg Config) (*Lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lane{cfg: cfg, b: cfg.Backbone, m: m, need: min(heldRegions, cfg.Backbone.Regions()), stop: make(chan struct{})}
+	l := &Lane{cfg: cfg, b: cfg.Backbone, m: m, need: func() int { return min(heldRegions, cfg.Backbone.Regions()) }, stop: make(chan struct{})}
 	start := l.b.Clock().Now()
 	for i := range l.shards {
 		l.shards[i].init(start, l.b.Clock())
@@ -167,6 +171,9 @@ func (l *Lane) Submit(ev *backbone.Event) (wait func(context.Context) (Held, err
 	}
 	if err := ev.Validate(); err != nil {
 		return nil, fmt.Errorf("event refused: %w", err)
+	}
+	if ev.Lane == protocol.Bulk {
+		return nil, errBulk
 	}
 	if err := l.isOpen(); err != nil {
 		return nil, err

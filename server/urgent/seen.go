@@ -6,8 +6,12 @@ import (
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
-// seenFor is how long an id is remembered at least; at most it is twice as long.
-const seenFor = 5 * time.Minute
+// How long an id is remembered at least; at most it is twice as long. Bulk is not published again after
+// minutes, and there is much of it.
+const (
+	seenFor     = 5 * time.Minute
+	bulkSeenFor = 30 * time.Second
+)
 
 // seen remembers which events this node has delivered, in two generations. What is older than the
 // older generation cannot be judged from memory; horizon says from when on it can: every event with
@@ -23,6 +27,7 @@ type seen struct {
 	bornHLC  backbone.HLC
 	horizon  backbone.HLC
 	clock    *backbone.Clock
+	span     time.Duration
 }
 
 type seenKey struct{ room, id string }
@@ -35,8 +40,8 @@ type entry struct {
 	hold   *hold
 }
 
-func newSeen(start backbone.HLC, clock *backbone.Clock, now time.Time) seen {
-	return seen{now: map[seenKey]*entry{}, born: now, bornHLC: start, horizon: start, clock: clock}
+func newSeen(start backbone.HLC, clock *backbone.Clock, now time.Time, span time.Duration) seen {
+	return seen{now: map[seenKey]*entry{}, born: now, bornHLC: start, horizon: start, clock: clock, span: span}
 }
 
 // get returns the entry of an event, or nil if it was not seen.
@@ -50,7 +55,7 @@ func (s *seen) get(ev *backbone.Event) *entry {
 
 // add remembers an event that is about to be delivered.
 func (s *seen) add(ev *backbone.Event, now time.Time) *entry {
-	if now.Sub(s.born) >= seenFor {
+	if now.Sub(s.born) >= s.span {
 		s.old, s.horizon = s.now, s.bornHLC
 		s.now, s.born, s.bornHLC = map[seenKey]*entry{}, now, s.clock.Now()
 	}

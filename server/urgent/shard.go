@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/server/backbone"
 )
 
@@ -12,12 +13,18 @@ import (
 // while its copies are queued: so the events of a room reach members and logs in one order, and a
 // second copy that comes by another road can never overtake the first between being judged and
 // being delivered.
+//
+// Bulk has a lock and a memory of its own. What is large takes long to deliver, and nothing urgent
+// may wait for it.
 type shard struct {
 	loading sync.Mutex // held while a room's history is read from the disk; taken before mu
 
 	mu    sync.Mutex // guards the following
 	seen  seen
 	rings rings
+
+	bulk     sync.Mutex // guards the following; never held together with mu
+	seenBulk seen
 }
 
 var seed = maphash.MakeSeed()
@@ -27,7 +34,8 @@ func (l *Lane) shard(room string) *shard {
 }
 
 func (s *shard) init(start backbone.HLC, clock *backbone.Clock) {
-	s.seen = newSeen(start, clock, time.Now())
+	s.seen = newSeen(start, clock, time.Now(), seenFor)
+	s.seenBulk = newSeen(start, clock, time.Now(), bulkSeenFor)
 	s.rings = newRings(start)
 }
 
@@ -59,27 +67,27 @@ func (s *shard) publish(l *Lane, ev *backbone.Event, now time.Time) *hold {
 	return e.hold
 }
 
-// cast delivers the event unless its id is known, and reports whether it did.
-func (s *shard) cast(l *Lane, ev *backbone.Event) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ev.HLC, ev.Origin = l.b.Clock().Now(), l.b.Node()
-	return s.deliverCast(l, ev)
-}
+// cast stamps and delivers the event of a member here unless its id is known, and reports whether it did.
+func (s *shard) cast(l *Lane, ev *backbone.Event) bool { return s.deliverCast(l, ev, true) }
 
 // arriveCast takes a cast of another node.
-func (s *shard) arriveCast(l *Lane, ev *backbone.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deliverCast(l, ev)
-}
+func (s *shard) arriveCast(l *Lane, ev *backbone.Event) { s.deliverCast(l, ev, false) }
 
-func (s *shard) deliverCast(l *Lane, ev *backbone.Event) bool {
+func (s *shard) deliverCast(l *Lane, ev *backbone.Event, stamp bool) bool {
+	lock, memory := &s.mu, &s.seen
+	if ev.Lane == protocol.Bulk {
+		lock, memory = &s.bulk, &s.seenBulk
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	if stamp {
+		ev.HLC, ev.Origin = l.b.Clock().Now(), l.b.Node()
+	}
 	if ev.ID != "" {
-		if s.seen.get(ev) != nil {
+		if memory.get(ev) != nil {
 			return false
 		}
-		s.seen.add(ev, time.Now())
+		memory.add(ev, time.Now())
 	}
 	l.deliver(ev)
 	return true

@@ -166,7 +166,7 @@ func TestRingOfAQuietRoomIsDropped(t *testing.T) {
 func TestSeenKnowsHowFarItReachesBack(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	clock := backbone.NewClock(func() time.Time { return now })
-	s := newSeen(clock.Now(), clock, now)
+	s := newSeen(clock.Now(), clock, now, seenFor)
 	before := &backbone.Event{ID: "a", Room: "w", HLC: clock.Now()}
 	s.add(before, now)
 	for i := range 2 {
