@@ -5,7 +5,9 @@
 // socket ends, for whatever reason, the home moves to another one at once. With two homes, always
 // in different regions, every message arrives twice and is shown once, so that a region may go
 // silent without a gap. With one home the gap lasts from the failure to the next join, and the new
-// join resumes from the newest message that the client has seen, so that nothing is lost either.
+// join resumes from the newest message that the client has seen, so that nothing is lost either. A
+// server that is being drained says so beforehand: then the home moves without a gap, and leaves the old
+// session when the new one has caught up.
 //
 //	Config.Endpoints   eu-west-1, eu-west-2, us-east-1, ap-southeast-1      (most preferred first)
 //	home 1             ── session 1 (eu-west) ──✗ session 3 (ap-southeast) ────┬─ session 4 (eu-west) ──
@@ -54,7 +56,7 @@ type Client struct {
 	closed    bool
 	refusal   error // what a server definitely refused before the client ever joined
 	homes     []*home
-	failed    []time.Time // per endpoint: when it failed last
+	standings []standing // per endpoint
 	sessions  map[*session]struct{}
 	lastNo    int // number of the last session
 	memory    memory
@@ -77,12 +79,12 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("configuring a client: %w", err)
 	}
 	c := &Client{
-		cfg:      cfg,
-		topic:    protocol.WireTopic(cfg.Topic),
-		epoch:    time.Now(),
-		progress: make(chan struct{}, 1),
-		failed:   make([]time.Time, len(cfg.Endpoints)),
-		sessions: make(map[*session]struct{}, cfg.Homes),
+		cfg:       cfg,
+		topic:     protocol.WireTopic(cfg.Topic),
+		epoch:     time.Now(),
+		progress:  make(chan struct{}, 1),
+		standings: make([]standing, len(cfg.Endpoints)),
+		sessions:  make(map[*session]struct{}, cfg.Homes),
 	}
 	c.dialer = newDialer(&c.cfg)
 	c.ctx, c.cancel = context.WithCancel(context.Background())

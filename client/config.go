@@ -36,6 +36,9 @@ const (
 	// maxFrame ends a session whose server sends a larger frame. The protocol's own cap is 5 MB.
 	maxFrame = 8 << 20
 
+	// maxPause bounds what a server may ask for that is busy: it may be wrong about itself, and others wait.
+	maxPause = 30 * time.Second
+
 	maxKey = 64 // bytes of Config.Key
 )
 
@@ -78,6 +81,7 @@ type Config struct {
 	OnDuplicate func(Message) // a message that was shown before, with the session that brought it again
 	OnState     func(State)   // each change of each session, in order within a session
 	OnReceipt   func(Receipt) // each (message, recipient) once
+	OnShed      func(n int64) // so many bulk messages were not sent, because the client read too slowly
 }
 
 func (c Config) withDefaults() Config {
@@ -115,6 +119,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnReceipt == nil {
 		c.OnReceipt = func(Receipt) {}
+	}
+	if c.OnShed == nil {
+		c.OnShed = func(int64) {}
 	}
 	return c
 }

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -27,7 +29,8 @@ func newDialer(cfg *Config) websocket.Dialer {
 	}
 }
 
-// dial opens the socket. Server and client agree on the version and the token here.
+// dial opens the socket. Server and client agree on the version and the token here. A server at whose door many
+// wait is told for how long this client would, so that it can send it on at once (patience, in ms).
 func (s *session) dial() error {
 	c := s.client
 	answer := c.cfg.DialTimeout
@@ -49,7 +52,8 @@ func (s *session) dial() error {
 		}
 		return conn, err
 	}
-	query := url.Values{"vsn": {c.cfg.Version.String()}, "apikey": {c.cfg.Token}}
+	query := url.Values{"vsn": {c.cfg.Version.String()}, "apikey": {c.cfg.Token},
+		"patience": {strconv.FormatInt((answer * 3 / 4).Milliseconds(), 10)}}
 	address := strings.TrimSuffix(c.cfg.Endpoints[s.at].URL, "/") + "/websocket?" + query.Encode()
 	conn, resp, err := d.DialContext(ctx, address, nil)
 	if !stop() && err == nil {
@@ -76,10 +80,27 @@ func (s *session) dialError(resp *http.Response, err error) error {
 	body, _ := io.ReadAll(resp.Body) // at most 1 KiB, read already
 	_ = json.Unmarshal(body, &answer)
 	refused := fmt.Errorf("server refused the socket: %s: %s", resp.Status, answer.Error)
+	if resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusTooManyRequests {
+		s.shutOut(resp.Header.Get("Retry-After"))
+	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		s.client.refuse(refused)
 	}
 	return refused
+}
+
+// shutOut notes how long a server that is busy or restarts wants to be left alone. Servers may say the same to
+// everybody, so not everybody may come back at the same moment.
+func (s *session) shutOut(retryAfter string) {
+	seconds, err := strconv.Atoi(retryAfter)
+	if err != nil || seconds <= 0 {
+		return
+	}
+	pause := min(time.Duration(min(seconds, int(maxPause/time.Second)))*time.Second, maxPause)
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.standings[s.at].shut = time.Now().Add(pause + jitter(pause/4))
 }
 
 // describe words the error that ended a socket.

@@ -53,7 +53,7 @@ func TestSilenceSpeaksForTheRegion(t *testing.T) {
 		w.peers[0].fallSilent()
 		w.peers[1].fallSilent()
 		time.Sleep(2 * time.Second)
-		if _, _, states, _ := r.seen(); !slices.Equal(r.joined(), []string{"b"}) || len(states) != 7 {
+		if _, _, states, _ := r.seen(); !slices.Equal(r.joined(), []string{"b"}) || len(states) != 8 {
 			t.Fatalf("states %+v", states)
 		}
 	})

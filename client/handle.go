@@ -137,11 +137,16 @@ func (s *session) advance(m protocol.Meta, now time.Time) {
 func (s *session) caughtUp() {
 	c := s.client
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.catchingUp && s.reached.hlc > c.position.hlc {
+	was := s.catchingUp
+	if was && s.reached.hlc > c.position.hlc {
 		c.position.hlc, c.position.id = s.reached.hlc, s.reached.id
 	}
 	s.catchingUp = false
+	c.mu.Unlock()
+	if was && s.joined.Load() {
+		s.show(CaughtUp, "")
+		s.relieve()
+	}
 }
 
 // hlcAt is the first hybrid logical time of a millisecond: 48 bits of Unix time, 16 of counter.
@@ -188,8 +193,12 @@ func (s *session) accepted() {
 		s.timer.Reset(c.cfg.HeartbeatInterval)
 	}
 	s.mu.Unlock()
-	if old := s.home.adopt(s); old != nil {
-		c.spawn(func() { old.leave("the home has another session") }) // ends within the write deadline
+	switch old := s.home.adopt(s); old {
+	case nil:
+	case s:
+		c.spawn(func() { s.leave(reasonOther) }) // ends within the write deadline
+	default:
+		s.takeOver(old)
 	}
 	c.noteProgress()
 }
@@ -209,8 +218,8 @@ func (s *session) handleReceipt(f *protocol.Frame, at time.Time) error {
 	return nil
 }
 
-// handleSystem hears that a resume is complete, and keeps what the server says before it closes the
-// channel as the session's reason.
+// handleSystem hears that a resume is complete, that the server is being drained or that it has shed bulk
+// messages, and keeps what the server says before it closes the channel as the session's reason.
 func (s *session) handleSystem(f *protocol.Frame) error {
 	m, err := protocol.ParseSystem(f.Payload)
 	switch {
@@ -218,6 +227,10 @@ func (s *session) handleSystem(f *protocol.Frame) error {
 		return err
 	case m.Extension == protocol.ExtensionWedsync && m.Status == protocol.StatusOK && m.Message == protocol.Resumed:
 		s.caughtUp()
+	case m.Extension == protocol.ExtensionWedsync && m.Message == protocol.Moving:
+		s.sentAway(time.Duration(m.ByMS) * time.Millisecond)
+	case m.Extension == protocol.ExtensionWedsync && m.Message == protocol.Shed:
+		s.client.cfg.OnShed(m.Count)
 	case m.Extension == "system" && m.Status == protocol.StatusError:
 		s.setReason("server: " + m.Message)
 	}

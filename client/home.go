@@ -12,8 +12,9 @@ const (
 
 // home is one of the places where the client keeps itself joined. At any time at most one goroutine
 // searches a session for it; the goroutine that found one then reads it, and whoever sees the home
-// without a session and without a searcher becomes the searcher. A return to a preferred region
-// runs beside that: it brings its session along and the old one is left.
+// without a session and without a searcher becomes the searcher. A return to a preferred region, and a
+// move away from a node that is being drained, run beside that: they bring a session along and the old one
+// is left.
 //
 // All fields are guarded by client.mu.
 type home struct {
@@ -23,7 +24,7 @@ type home struct {
 	joined    *session // nil while there is none
 	searching bool
 	at        int  // endpoint in use or being searched at, or nowhere
-	moving    int  // endpoint that a return is trying, or nowhere
+	moving    int  // endpoint that a return or a move is trying, or nowhere
 	tries     int  // since the last session that lasted
 	fell      bool // a joined session has ended, and the search has not begun
 	returning *time.Timer
@@ -41,6 +42,9 @@ func (h *home) takenLocked() map[string]bool {
 				taken[h.client.cfg.Endpoints[i].Region] = true
 			}
 		}
+		if s := other.joined; s != nil && s.relieving != nil {
+			taken[s.relieving.region] = true
+		}
 	}
 	return taken
 }
@@ -49,19 +53,32 @@ func (h *home) takenLocked() map[string]bool {
 // with client.mu.
 func (h *home) reserve() (at int, wait time.Duration) {
 	c := h.client
-	at, fresh := choose(c.cfg.Endpoints, c.failed, h.takenLocked(), time.Now())
+	at, fresh := choose(c.cfg.Endpoints, c.standings, nowhere, h.takenLocked(), time.Now())
 	h.at = at
 	h.tries++
 	fell := h.fell
 	h.fell = false
 	if !fresh {
-		backoff := min(backoffLast, backoffFirst<<min(h.tries, 10))
-		return at, backoff/2 + jitter(backoff/2)
+		return at, max(backoff(h.tries), c.untilOpen(at))
 	}
 	if fell {
 		return at, jitter(c.cfg.FailoverJitter)
 	}
 	return at, 0
+}
+
+// backoff is how long to wait before trying again what has just failed. Full jitter: whoever failed at the same
+// moment as others must not come back with them.
+func backoff(tries int) time.Duration {
+	return jitter(min(backoffLast, backoffFirst<<min(tries, 10)))
+}
+
+// untilOpen is how long an endpoint has asked to be left alone. Called with client.mu.
+func (c *Client) untilOpen(at int) time.Duration {
+	if at == nowhere {
+		return 0
+	}
+	return time.Until(c.standings[at].shut)
 }
 
 func jitter(limit time.Duration) time.Duration {
@@ -78,7 +95,7 @@ func (h *home) search(at int, wait time.Duration) {
 	c := h.client
 	for c.sleep(wait) && !h.served() {
 		if at != nowhere {
-			s := c.newSession(h, at, false)
+			s := c.newSession(h, at, nil)
 			s.live()
 			if !h.ended(s) {
 				return
@@ -105,9 +122,9 @@ func (h *home) served() bool {
 func (h *home) comeBack() {
 	c := h.client
 	c.mu.Lock()
-	to := nowhere
-	if h.joined != nil && h.moving == nowhere && !c.closed {
-		to = better(c.cfg.Endpoints, h.joined.at, h.takenLocked())
+	to, old := nowhere, h.joined
+	if old != nil && h.moving == nowhere && !c.closed {
+		to = better(c.cfg.Endpoints, old.at, h.takenLocked())
 		h.moving = to
 	}
 	if to == nowhere {
@@ -116,7 +133,14 @@ func (h *home) comeBack() {
 		return
 	}
 	c.mu.Unlock()
-	s := c.newSession(h, to, true)
+	h.beside(to, old)
+}
+
+// beside opens a session beside the one that the home has, and goes through its life. If the home has neither
+// a session nor a searcher at its end, this goroutine becomes the searcher.
+func (h *home) beside(to int, old *session) {
+	c := h.client
+	s := c.newSession(h, to, old)
 	s.live()
 	if h.ended(s) {
 		c.mu.Lock()
@@ -133,12 +157,12 @@ func (h *home) adopt(s *session) (leave *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h.release(s)
-	if h.joined != nil && rank(c.cfg.Endpoints, h.joined.at) <= rank(c.cfg.Endpoints, s.at) {
+	if h.joined != nil && h.joined != s.relieves && rank(c.cfg.Endpoints, h.joined.at) <= rank(c.cfg.Endpoints, s.at) {
 		return s
 	}
 	leave, h.joined = h.joined, s
 	h.at = s.at
-	c.failed[s.at] = time.Time{}
+	c.standings[s.at] = standing{}
 	h.scheduleReturn()
 	for _, p := range c.pending {
 		p.wakeUp()
@@ -152,7 +176,7 @@ func (h *home) release(s *session) {
 		return
 	}
 	s.released = true
-	if s.returning {
+	if s.relieves != nil {
 		h.moving = nowhere
 	} else {
 		h.searching = false
@@ -168,7 +192,8 @@ func (h *home) ended(s *session) bool {
 	h.release(s)
 	s.abandon()
 	if h.joined == s {
-		h.joined, h.fell = nil, true
+		h.joined = s.back()
+		h.fell = h.joined == nil
 		h.stopReturning()
 		if time.Since(s.began) >= suspicion {
 			h.tries = 0
@@ -195,7 +220,7 @@ func (c *Client) suspectLocked(s *session) {
 	now := time.Now()
 	for i, e := range c.cfg.Endpoints {
 		if i == s.at || s.silent.Load() && e.Region == s.region {
-			c.failed[i] = now
+			c.standings[i].failed = now
 		}
 	}
 }

@@ -37,17 +37,19 @@ type Receipt struct {
 // Phase is a step in the life of a session.
 type Phase uint8
 
-// The phases, in order. Closed is the last of every session; Left comes only when the client chose
-// to leave, and from it on the client expects nothing more from the session.
+// The phases, in order. CaughtUp follows Joined when the server says that it has sent everything that
+// was missed, which it can of a join that resumes. Closed is the last of every session; Left comes only when
+// the client chose to leave, and from it on the client expects nothing more from the session.
 const (
 	Dialing Phase = iota + 1
 	Opened
 	Joined
+	CaughtUp
 	Left
 	Closed
 )
 
-var phaseNames = [...]string{Dialing: "dialing", Opened: "opened", Joined: "joined", Left: "left", Closed: "closed"}
+var phaseNames = [...]string{Dialing: "dialing", Opened: "opened", Joined: "joined", CaughtUp: "caught-up", Left: "left", Closed: "closed"}
 
 // String returns the phase's name as raw files have it.
 func (p Phase) String() string {
@@ -65,3 +67,6 @@ type State struct {
 	Phase   Phase
 	Reason  string // why, for Left and Closed
 }
+
+// ReasonMoved is the reason of Left when the server asked the client to move, and it did.
+const ReasonMoved = "moved"

@@ -3,6 +3,7 @@ package client
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,7 @@ type peer struct {
 	running  sync.WaitGroup
 
 	refuse int                                        // HTTP status of every handshake
+	again  string                                     // Retry-After of it
 	onJoin func(m *member, j protocol.Join) []byte    // nil: accept; else the reply; empty: none
 	onPush func(m *member, meta protocol.Meta) []byte // nil: hold and say ok; else the reply; empty: none
 	delay  time.Duration                              // before every answer
@@ -57,6 +59,7 @@ type peer struct {
 
 // notes are what a peer was sent.
 type notes struct {
+	knocks   []knock
 	joins    []protocol.Join
 	pushes   []protocol.Meta
 	confirms [][]string
@@ -65,11 +68,18 @@ type notes struct {
 	closes   []int // codes of close frames
 }
 
+// knock is a handshake.
+type knock struct {
+	at    time.Time
+	query url.Values
+}
+
 // noted returns a copy.
 func (p *peer) noted() notes {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	n := p.notes
+	n.knocks = slices.Clone(n.knocks)
 	n.joins, n.pushes, n.confirms = slices.Clone(n.joins), slices.Clone(n.pushes), slices.Clone(n.confirms)
 	n.beats, n.closes = slices.Clone(n.beats), slices.Clone(n.closes)
 	return n
@@ -193,10 +203,14 @@ func (p *peer) serve(rw http.ResponseWriter, r *http.Request) {
 	p.running.Add(1)
 	defer p.running.Done()
 	p.w.mu.Lock()
-	refuse, delay := p.refuse, p.delay
+	refuse, again, delay := p.refuse, p.again, p.delay
+	p.knocks = append(p.knocks, knock{time.Now(), r.URL.Query()})
 	p.w.mu.Unlock()
 	if refuse != 0 {
 		time.Sleep(delay)
+		if again != "" {
+			rw.Header().Set("Retry-After", again)
+		}
 		rw.WriteHeader(refuse)
 		_, _ = rw.Write([]byte(`{"error":"Token has expired"}`))
 		return

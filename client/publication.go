@@ -6,8 +6,7 @@ import "time"
 // sessions as it takes; readers note what became of each send.
 type publication struct {
 	Publication
-	urgent bool
-	wake   chan struct{} // holds one token when there is something to look at
+	wake chan struct{} // holds one token when there is something to look at
 
 	// Guarded by client.mu.
 	sends  []send

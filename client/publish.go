@@ -53,8 +53,9 @@ type Ack struct {
 }
 
 // Publish sends a message and returns when a server holds it. Urgent messages go through every home
-// at once, ordinary ones through the first; after a fail-over the message goes out again with the
-// same id, until ctx ends. The error wraps ErrRefused or ErrUnknown.
+// at once, the others through the first; after a fail-over the message goes out again with the
+// same id, until ctx ends. Of a bulk message the answer says that a server has taken it, and no more. The
+// error wraps ErrRefused or ErrUnknown.
 func (c *Client) Publish(ctx context.Context, message Publication) (Ack, error) {
 	p, err := c.begin(message)
 	if err != nil {
@@ -91,7 +92,7 @@ func (c *Client) begin(message Publication) (*publication, error) {
 		message.Payload = []byte("{}")
 	}
 	p := &publication{Publication: message, wake: make(chan struct{}, 1)}
-	p.urgent = protocol.LaneOf(p.Event, protocol.Meta{Lane: p.Lane}) == protocol.Urgent
+	p.Lane = protocol.LaneOf(p.Event, protocol.Meta{Lane: p.Lane})
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("publishing %.80q: %w: %w", p.ID, ErrRefused, fmt.Errorf(format, args...))
 	}
@@ -148,7 +149,7 @@ func (c *Client) due(p *publication, now time.Time) (due []*session, next time.D
 		if h.joined == nil {
 			continue
 		}
-		if until := p.awaitedElsewhere(h.joined); !p.urgent && now.Before(until) {
+		if until := p.awaitedElsewhere(h.joined); p.Lane != protocol.Urgent && now.Before(until) {
 			next = until.Sub(now)
 			break
 		}
@@ -158,7 +159,7 @@ func (c *Client) due(p *publication, now time.Time) (due []*session, next time.D
 			due = append(due, h.joined)
 			next = min(next, answerLimit)
 		}
-		if !p.urgent {
+		if p.Lane != protocol.Urgent {
 			break // the first joined home
 		}
 	}
@@ -191,11 +192,7 @@ func (s *session) publish(p *publication) {
 	}
 	c.mu.Unlock()
 
-	lane := protocol.Normal
-	if p.urgent {
-		lane = protocol.Urgent
-	}
-	meta := protocol.Meta{ID: p.ID, Lane: lane, From: c.cfg.Key}
+	meta := protocol.Meta{ID: p.ID, Lane: p.Lane, From: c.cfg.Key}
 	if c.cfg.Version == protocol.V1 {
 		u := protocol.UserBroadcast{Event: p.Event, Payload: p.Payload, Meta: meta, HasMeta: true}
 		_ = s.push(protocol.EventBroadcast, ref, protocol.AppendUserBroadcast(nil, &u))

@@ -47,7 +47,7 @@ func (r *recorder) joined() (regions []string) {
 	now := map[int]string{}
 	for _, s := range r.states {
 		delete(now, s.Session)
-		if s.Phase == Joined {
+		if s.Phase == Joined || s.Phase == CaughtUp {
 			now[s.Session] = s.Region
 		}
 	}

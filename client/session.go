@@ -22,24 +22,26 @@ const keepFrame = 64 << 10 // larger buffers are not kept
 // session is the life of one socket: dialing, opened, joined, left, closed. One goroutine, that of
 // its home, goes through it; heartbeats run on its timer, publishers write to it from theirs.
 type session struct {
-	client    *Client
-	home      *home
-	at        int // index of the endpoint
-	region    string
-	no        int
-	returning bool // tries a preferred region beside the session that the home has
-	began     time.Time
+	client   *Client
+	home     *home
+	at       int // index of the endpoint
+	region   string
+	no       int
+	relieves *session // beside which it is tried; nil: the home has none
+	began    time.Time
 
 	heard   atomic.Int64 // sign of life: ns since client.epoch
 	refs    atomic.Uint64
 	joined  atomic.Bool
 	leaving atomic.Bool // the client wants it to end
 	silent  atomic.Bool // ended, or never began, for want of any answer
+	moving  atomic.Bool // its server has asked it to move
 
 	// Guarded by client.mu.
 	released   bool                    // see home.release
 	catchingUp bool                    // asked for what it missed, and has not been told that it has it all
 	reached    position                // meanwhile: its newest message
+	relieving  *session                // to be left when it has caught up
 	awaiting   map[string]*publication // by ref
 
 	stateMu sync.Mutex // held while a change is shown: they come in order, Closed last
@@ -58,8 +60,8 @@ type session struct {
 	sent    bool       // it has been sent
 }
 
-func (c *Client) newSession(h *home, at int, returning bool) *session {
-	s := &session{client: c, home: h, at: at, region: c.cfg.Endpoints[at].Region, returning: returning, began: time.Now()}
+func (c *Client) newSession(h *home, at int, relieves *session) *session {
+	s := &session{client: c, home: h, at: at, region: c.cfg.Endpoints[at].Region, relieves: relieves, began: time.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lastNo++
@@ -116,10 +118,10 @@ func (s *session) join() {
 	j.Config.Private = cfg.Private
 	j.Config.Broadcast.Ack = true
 	j.Config.Presence.Key = cfg.Key
-	j.Config.Wedsync.Receipts = cfg.Receipts
+	j.Config.Wedsync = protocol.Extension{Receipts: cfg.Receipts, Confirms: cfg.Confirm, Move: true, Homes: cfg.Homes}
 	c.mu.Lock()
 	if s.catchingUp = c.position.known; s.catchingUp {
-		j.Config.Wedsync.Resume = &protocol.Resume{HLC: c.position.hlc, LastID: c.position.id, Returning: s.returning}
+		j.Config.Wedsync.Resume = &protocol.Resume{HLC: c.position.hlc, LastID: c.position.id, Returning: s.relieves != nil}
 	}
 	c.mu.Unlock()
 	// An error ends the session through its reader.

@@ -13,23 +13,29 @@ func TestChoose(t *testing.T) {
 	endpoints := []Endpoint{{Region: "eu"}, {Region: "eu"}, {Region: "us"}, {Region: "ap"}}
 	now := time.Now()
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	never := time.Time{}
+	failed := func(d time.Duration) standing { return standing{failed: ago(d)} }
+	shut := func(d time.Duration) standing { return standing{shut: now.Add(d)} }
+	good := standing{}
 	tests := []struct {
-		name   string
-		failed [4]time.Time
-		taken  string
-		want   int
-		fresh  bool
+		name      string
+		standings [4]standing
+		taken     string
+		want      int
+		fresh     bool
 	}{
-		{"the most preferred", [4]time.Time{}, "", 0, true},
-		{"its neighbour", [4]time.Time{ago(time.Second)}, "", 1, true},
-		{"another region", [4]time.Time{ago(1), ago(1)}, "", 2, true},
-		{"not the other home's region", [4]time.Time{}, "eu", 2, true},
-		{"forgiven", [4]time.Time{ago(suspicion), ago(1)}, "", 0, true},
-		{"the one that failed longest ago", [4]time.Time{ago(1), ago(2), ago(4), ago(3)}, "", 2, false},
-		{"of those that may be", [4]time.Time{ago(1), ago(2), ago(4), ago(3)}, "us", 3, false},
-		{"in the order of preference", [4]time.Time{never, never, ago(1), never}, "eu", 3, true},
-		{"nowhere", [4]time.Time{}, "eu us ap", nowhere, false},
+		{"the most preferred", [4]standing{}, "", 0, true},
+		{"its neighbour", [4]standing{failed(time.Second)}, "", 1, true},
+		{"another region", [4]standing{failed(1), failed(1)}, "", 2, true},
+		{"not the other home's region", [4]standing{}, "eu", 2, true},
+		{"forgiven", [4]standing{failed(suspicion), failed(1)}, "", 0, true},
+		{"the one that failed longest ago", [4]standing{failed(1), failed(2), failed(4), failed(3)}, "", 2, false},
+		{"of those that may be", [4]standing{failed(1), failed(2), failed(4), failed(3)}, "us", 3, false},
+		{"in the order of preference", [4]standing{good, good, failed(1), good}, "eu", 3, true},
+		{"nowhere", [4]standing{}, "eu us ap", nowhere, false},
+		{"not the one that asked for a pause", [4]standing{shut(1)}, "", 1, true},
+		{"whose pause is over", [4]standing{shut(0), shut(1)}, "", 0, true},
+		{"rather the one that failed than one that asked for a pause", [4]standing{shut(1), shut(1), failed(1), shut(1)}, "", 2, false},
+		{"the one whose pause is over first", [4]standing{shut(3), shut(2), shut(4), shut(5)}, "", 1, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -37,11 +43,40 @@ func TestChoose(t *testing.T) {
 			for _, region := range strings.Fields(tt.taken) {
 				taken[region] = true
 			}
-			got, fresh := choose(endpoints, tt.failed[:], taken, now)
+			got, fresh := choose(endpoints, tt.standings[:], nowhere, taken, now)
 			if got != tt.want || fresh != tt.fresh {
 				t.Errorf("endpoint %d, fresh %v, want %d, %v", got, fresh, tt.want, tt.fresh)
 			}
 		})
+	}
+}
+
+func TestRefuge(t *testing.T) {
+	endpoints := []Endpoint{{Region: "eu"}, {Region: "us"}, {Region: "eu"}, {Region: "ap"}}
+	now := time.Now()
+	failed := standing{failed: now}
+	tests := map[string]struct {
+		standings [4]standing
+		from      int
+		taken     string
+		want      int
+	}{
+		"the neighbour": {[4]standing{failed}, 0, "us", 2},
+		"though it is less preferred than another region": {[4]standing{2: failed}, 2, "", 0},
+		"the next region":      {[4]standing{failed, {}, failed}, 0, "", 1},
+		"not the other home's": {[4]standing{failed, {}, failed}, 0, "us", 3},
+		"a region of one node": {[4]standing{1: failed}, 1, "", 0},
+		"all have failed":      {[4]standing{failed, {failed: now.Add(-time.Second)}, failed, failed}, 0, "", 1},
+		"nobody else":          {[4]standing{1: failed}, 1, "eu ap", nowhere},
+	}
+	for name, tt := range tests {
+		taken := map[string]bool{}
+		for _, region := range strings.Fields(tt.taken) {
+			taken[region] = true
+		}
+		if got := refuge(endpoints, tt.standings[:], tt.from, taken, now); got != tt.want {
+			t.Errorf("%s: endpoint %d, want %d", name, got, tt.want)
+		}
 	}
 }
 
@@ -158,7 +193,7 @@ func TestValidateSaysAllAtOnce(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for p, want := range map[Phase]string{Dialing: "dialing", Opened: "opened", Joined: "joined", Left: "left", Closed: "closed", 9: "Phase(9)"} {
+	for p, want := range map[Phase]string{Dialing: "dialing", Opened: "opened", Joined: "joined", CaughtUp: "caught-up", Left: "left", Closed: "closed", 9: "Phase(9)"} {
 		if p.String() != want {
 			t.Errorf("%s, want %s", p, want)
 		}
@@ -171,7 +206,7 @@ func BenchmarkDeliver(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := c.newSession(c.homes[0], 0, false)
+	s := c.newSession(c.homes[0], 0, nil)
 	payload := []byte(`{"slot":"first-dance","eta":95}`)
 	frame := func(i int) []byte {
 		meta := protocol.Meta{ID: fmt.Sprintf("w001/planner-1/u%d", i), Lane: protocol.Urgent, HLC: uint64(i), From: "planner-1"}

@@ -25,6 +25,11 @@ type channel struct {
 	from    string // presence key if the client chose it: others are told it
 	left    atomic.Bool
 
+	move  bool // the client understands Moving
+	homes int  // how many sessions it keeps, in different regions
+
+	confirms bool // it confirms urgent messages, and is expected to until it leaves
+
 	claims *auth.Claims
 	token  uint64 // hash of the last token, to know it again
 	expiry *time.Timer

@@ -25,6 +25,7 @@ type Config struct {
 	Also      []string        // further addresses like Listen
 	LogListen string          // the log server that the peers connect to, host:port
 	Peers     []backbone.Peer // every other node of the system; this one may be among them
+	PeersFile string          // further peers, read again as it changes; see peers.go
 	Dir       string          // the node's data; the log survives in it
 	// SyncInterval lets the log be written to disk every few minutes instead of before every ok:
 	// faster, and an acknowledged event survives a killed process, but not a power cut of two regions.
@@ -46,15 +47,18 @@ type Config struct {
 	Slot        string // replication slot that the nodes share; default "wedsync"
 	Publication string // default "supabase_realtime"
 
+	ScalingFile string // policy of how many nodes there should be (see docs/scaling.md), read again as it changes; none: nothing is said
+
 	// Accounts serves /auth/v1 with accounts that are kept in memory. For --supabase-local.
 	Accounts bool
 
 	ErrorBackoff     time.Duration // before a refused handshake is answered; 0: at once
 	JoinErrorBackoff time.Duration // before a refused join is answered; 0: at once
 	HoldDeadline     time.Duration // for two regions to hold an event; default 2 s
-	ShutdownGrace    time.Duration // for everything to end in order; default 5 s
+	ShutdownGrace    time.Duration // for clients to move, the log to be handed over and everything to end in order; default 25 s
 	DrainBatch       int           // sockets that are told to go elsewhere at once when the node stops; default 100
 	DrainPause       time.Duration // between two batches; default 100 ms
+	EscalateAfter    time.Duration // for all members to confirm an urgent message; 0: nothing is escalated
 
 	MaxInFlight int // publishes of one socket that wait for their hold; default 256
 	MaxReplay   int // events sent again to one resuming member; default 10,000
@@ -81,7 +85,7 @@ const (
 
 func (c Config) withDefaults() Config {
 	orDefault(&c.HoldDeadline, 2*time.Second)
-	orDefault(&c.ShutdownGrace, 5*time.Second)
+	orDefault(&c.ShutdownGrace, 25*time.Second)
 	orDefault(&c.DrainBatch, defaultDrainBatch)
 	orDefault(&c.DrainPause, 100*time.Millisecond)
 	orDefault(&c.MaxInFlight, defaultInFlight)
@@ -168,7 +172,7 @@ func (c *Config) Validate() error {
 	if c.JWTSecret != "" && len(c.JWTSecret) < auth.MinSecret {
 		bad("the JWT secret has %d bytes: use at least %d random ones", len(c.JWTSecret), auth.MinSecret)
 	}
-	if c.ClusterSecret == "" && (!c.Dev || len(c.Peers) > 0) {
+	if c.ClusterSecret == "" && (!c.Dev || len(c.Peers) > 0 || c.PeersFile != "") {
 		bad("there is no cluster secret: set --cluster-secret or WEDSYNC_CLUSTER_SECRET to the same random value on every node")
 	}
 	names := map[string]bool{}
@@ -186,7 +190,7 @@ func (c *Config) Validate() error {
 		value time.Duration
 	}{
 		{"--error-backoff", c.ErrorBackoff}, {"--join-error-backoff", c.JoinErrorBackoff},
-		{"HoldDeadline", c.HoldDeadline}, {"ShutdownGrace", c.ShutdownGrace}, {"--drain-pause", c.DrainPause},
+		{"HoldDeadline", c.HoldDeadline}, {"ShutdownGrace", c.ShutdownGrace}, {"--drain-pause", c.DrainPause}, {"--escalate-after", c.EscalateAfter},
 	} {
 		if d.value < 0 {
 			bad("%s is %s: a duration cannot be negative", d.name, d.value)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -10,69 +11,161 @@ import (
 	"github.com/wedsync/wedsync/server/socket"
 )
 
-// drain sends every client elsewhere because the node is stopping and lets nobody in any more: the
-// sockets are closed with 1012 in batches, so that the other nodes do not get all of them at once.
-// Sockets without a channel go first: the least is lost with them, and the others may still publish
-// meanwhile.
+// Shares of the time that is left when a node begins to drain. What remains after them belongs to the publishes
+// that are under way, to the goodbyes and to the log.
+const (
+	shareOfTurns = 3 // a third of the time for everybody's turn
+	shareOfMove  = 4 // a quarter for a member to move, and not more than moveTime
+	moveTime     = 5 * time.Second
+)
+
+// drain sends every client elsewhere because the node is stopping and lets nobody in any more: in batches, so
+// that the other nodes do not get all of them at once, and those first with whom the least is lost
+// (see turn).
 //
-// It takes at most half of the time that ctx leaves; the other half belongs to the goodbyes and to
-// the log. If batches of DrainBatch do not fit into it, they are made larger, because a steady stream
-// is easier to take than a flood at the end. When ctx ends, the rest is closed at once.
+// A client that understands it is told to move: it joins elsewhere and then leaves here, so it never misses
+// anything. One that is still here when its time is over is closed with 1012, as all others are when their
+// turn has come.
+//
+// If batches of DrainBatch do not fit into the time, they are made larger, because a steady stream is easier
+// to take than a flood at the end. When ctx ends, the rest is closed at once.
 func (s *Server) drain(ctx context.Context) {
-	sessions := s.leastUsedFirst()
-	size := s.drainBatch(ctx, len(sessions))
-	if len(sessions) > 0 {
-		s.log.Info("draining", "sockets", len(sessions), "batch", size, "pause", s.cfg.DrainPause)
+	sessions := s.inTurns()
+	if len(sessions) == 0 {
+		return
 	}
-	for i, batch := range slices.Collect(slices.Chunk(sessions, size)) {
+	batch, patience := s.drainBatch(ctx, len(sessions)), s.patience(ctx)
+	s.log.Info("draining", "sockets", len(sessions), "batch", batch, "pause", s.cfg.DrainPause, "time to move", patience)
+	for i, turn := range slices.Collect(slices.Chunk(sessions, batch)) {
 		if i > 0 {
-			rest(ctx, s.cfg.DrainPause)
+			s.whileConnected(ctx, s.cfg.DrainPause)
 		}
-		for _, c := range batch {
-			c.socket.Close(socket.CloseRestart, "the server restarts", "shutdown")
+		by := time.Now().Add(patience)
+		for _, c := range turn {
+			// Owner: the server; ends when it has been the session's turn, at the latest by then; one per socket.
+			s.tasks.Go(func() { c.sendAway(ctx, by) })
 		}
+	}
+	s.whileConnected(ctx, patience)
+	for _, c := range s.all() {
+		c.restart()
 	}
 }
 
-// drainBatch is how many of n sockets are closed at once.
+// draining is the metric.
+func (s *Server) draining() float64 {
+	if s.isStopping() {
+		return 1
+	}
+	return 0
+}
+
+// drainBatch is how many of n sockets have their turn at once.
 func (s *Server) drainBatch(ctx context.Context, n int) int {
 	size := max(1, s.cfg.DrainBatch)
 	deadline, ok := ctx.Deadline()
 	if !ok || s.cfg.DrainPause <= 0 {
 		return size
 	}
-	batches := 1 + int(max(0, time.Until(deadline)/2)/s.cfg.DrainPause)
+	batches := 1 + int(max(0, time.Until(deadline)/shareOfTurns)/s.cfg.DrainPause)
 	return max(size, (n+batches-1)/batches)
 }
 
-// rest waits for a while, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
+// patience is how long a client may take to move.
+func (s *Server) patience(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(moveTime, max(0, time.Until(deadline)/shareOfMove))
+	}
+	return moveTime
+}
+
+// whileConnected waits for a while, or until no socket is left, or until ctx ends.
+func (s *Server) whileConnected(ctx context.Context, d time.Duration) {
 	pause := time.NewTimer(d)
 	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
+	for s.connected() > 0 {
+		select {
+		case <-s.gone:
+		case <-pause.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// leastUsedFirst is every session, those without a channel before the others.
-func (s *Server) leastUsedFirst() []*session {
+// connected is how many sockets there are.
+func (s *Server) connected() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// turn is when a session is sent away, from the first to the last.
+type turn int
+
+const (
+	turnUnused turn = iota // it has no channel
+	turnSpare              // its members have another home, where they hear everything meanwhile
+	turnOnly               // this is the only one
+)
+
+// inTurns is every session, in the order in which they are sent away.
+func (s *Server) inTurns() []*session {
 	all := s.all()
-	used := make(map[*session]bool, len(all))
+	turns := make(map[*session]turn, len(all))
 	for _, c := range all {
-		used[c] = c.isUsed()
+		turns[c] = c.turn()
 	}
-	slices.SortStableFunc(all, func(a, b *session) int {
-		switch {
-		case used[a] == used[b]:
-			return 0
-		case used[b]:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(all, func(a, b *session) int { return cmp.Compare(turns[a], turns[b]) })
 	return all
 }
+
+// turn says when the session is sent away. One that is busy at this moment is in use; it is not waited
+// for, because a publish may hold its lock as long as a hold takes.
+func (c *session) turn() turn {
+	if !c.mu.TryLock() {
+		return turnOnly
+	}
+	defer c.mu.Unlock()
+	switch {
+	case len(c.channels) == 0:
+		return turnUnused
+	case slices.ContainsFunc(c.channels, func(ch *channel) bool { return ch.homes < 2 }):
+		return turnOnly
+	}
+	return turnSpare
+}
+
+// sendAway asks the session's members to move until a time, when the socket is closed. If one of them cannot,
+// it is closed now.
+func (c *session) sendAway(ctx context.Context, by time.Time) {
+	c.mu.Lock()
+	moves := len(c.channels) > 0 && !slices.ContainsFunc(c.channels, func(ch *channel) bool { return !ch.move })
+	if moves {
+		for _, ch := range c.channels {
+			c.send(protocol.Urgent, ch.joinRef, "", ch.topic, protocol.EventSystem, protocol.MovingPayload(ch.sub, time.Until(by)))
+		}
+	}
+	publishes := c.slots
+	c.mu.Unlock()
+	if moves {
+		time.AfterFunc(time.Until(by), c.restart) // ends by itself; one per socket
+		return
+	}
+	tick := time.NewTicker(answerEvery)
+	defer tick.Stop()
+	for len(publishes) > 0 && time.Now().Before(by) && ctx.Err() == nil { // an answer that is lost leaves a client in doubt
+		<-tick.C
+	}
+	c.restart()
+}
+
+// answerEvery is how often a session is asked whether its publishes are answered.
+const answerEvery = 10 * time.Millisecond
+
+// restart closes the socket: come back, elsewhere.
+func (c *session) restart() { c.socket.Close(socket.CloseRestart, "the server restarts", "shutdown") }
 
 // textDisconnect is what clients are told before an administrator's disconnect.
 const textDisconnect = "Server requested disconnect"

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -22,6 +23,8 @@ const (
 	handshakeTimeout = 10 * time.Second
 	// maxHeader bounds the value of an x- header, which is kept as long as its socket, in bytes.
 	maxHeader = 4096
+	// maxPatience bounds what a client may ask for; the door has less patience anyway.
+	maxPatience = time.Minute
 )
 
 // The texts of the limits, which a refused join carries too, behind its code.
@@ -41,8 +44,8 @@ var upgrader = websocket.Upgrader{
 }
 
 // handshake turns a request into a session. Query parameters: vsn, apikey (the header x-api-key
-// wins); others are ignored. Whoever has a good token may have to wait for its turn, and only then:
-// the door is not for strangers.
+// wins), and patience, which is ours; others are ignored. Whoever has a good token may have to wait for
+// its turn, and only then: the door is not for strangers.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
 	version, err := protocol.ParseVersion(r.URL.Query().Get("vsn"))
 	if err != nil {
@@ -62,7 +65,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
 		_, _ = upgrader.Upgrade(w, r, nil) // answers what is missing
 		return
 	}
-	if err := s.limits.Admission.Wait(r.Context()); err != nil {
+	if err := s.wait(r); err != nil {
 		s.refuse(w, r, s.busy(err))
 		return
 	}
@@ -73,6 +76,18 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.admit(ws, version, claims)
+}
+
+// wait lets a handshake wait for its turn: as long as the node has patience, or as long as the client says
+// that it has (patience, in ms), which then hears early that it should ask elsewhere.
+func (s *Server) wait(r *http.Request) error {
+	ctx := r.Context()
+	if ms, err := strconv.Atoi(r.URL.Query().Get("patience")); err == nil && ms > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, min(time.Duration(ms)*time.Millisecond, maxPatience))
+		defer cancel()
+	}
+	return s.limits.Admission.Wait(ctx)
 }
 
 // recognize returns the claims of the token in a request, with the headers that policies may see.
@@ -127,10 +142,10 @@ func (s *Server) crowded() refusal {
 	switch {
 	case s.limits.Users.Full():
 		s.limits.Reached(limit.UserCount)
-		return refusal{status: http.StatusTooManyRequests, label: "users", text: textTooManyUsers}
+		return refusal{status: http.StatusTooManyRequests, label: "users", text: textTooManyUsers, again: s.limits.Admission.RetryAfter()}
 	case s.limits.Joins.Exceeded():
 		s.limits.Reached(limit.Joins)
-		return refusal{status: http.StatusTooManyRequests, label: "joins", text: textTooManyJoins}
+		return refusal{status: http.StatusTooManyRequests, label: "joins", text: textTooManyJoins, again: s.limits.Admission.RetryAfter()}
 	}
 	return refusal{}
 }
@@ -206,6 +221,12 @@ var limitOf = map[string]limit.Name{"too_big": limit.Frame, "idle": limit.Idle, 
 func (s *Server) dismiss(c *session, why string) {
 	s.mu.Lock()
 	delete(s.sessions, c)
+	if len(s.sessions) == 0 {
+		select {
+		case s.gone <- struct{}{}:
+		default: // nobody has looked since the last time
+		}
+	}
 	s.mu.Unlock()
 	s.limits.Admission.Release()
 	s.metrics.Connections.Dec()

@@ -127,9 +127,11 @@ func (c *session) newChannel(f *protocol.Frame, sub string, j *protocol.Join, cl
 			Self: config.Broadcast.Self, Receipts: config.Wedsync.Receipts,
 			Deaf: !rights.readBroadcast, Presence: rights.readPresence,
 			History: config.Broadcast.Replay != nil && config.Wedsync.Resume == nil,
+			Missed:  config.Wedsync != protocol.Extension{},
 		},
 		topic: f.Topic, sub: sub, room: name, joinRef: f.JoinRef,
 		private: config.Private, ack: config.Broadcast.Ack, from: config.Presence.Key,
+		move: config.Wedsync.Move, homes: config.Wedsync.Homes, confirms: confirming(config, rights),
 		claims: claims, rights: rights, presence: presenceOf{wanted: config.Presence.Enabled},
 	}
 	if ch.Key == "" {
@@ -167,6 +169,7 @@ func (s *Server) unfit(returning bool) string {
 // what follows a join. mu is held.
 func (c *session) admit(f *protocol.Frame, ch *channel, j *protocol.Join, old *channel) {
 	ch.left.Store(false)
+	c.server.expect(ch)
 	c.empty = false
 	answer := func() {
 		c.send(protocol.Urgent, f.JoinRef, f.Ref, f.Topic, protocol.EventReply, okWith(protocol.JoinResponse(j.Config.PostgresChanges)))

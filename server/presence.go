@@ -91,6 +91,16 @@ func (c *session) untrack(ch *channel) {
 	}
 }
 
+// depart takes a channel that has ended out of the presence of its room, but not at once if its client has been
+// sent to another node: it is not to be seen leaving. mu is held.
+func (c *session) depart(ch *channel) {
+	if ch.presence.id != 0 && c.server.isStopping() {
+		c.server.presence.Depart(ch.presence.id)
+		ch.presence.id = 0
+	}
+	c.untrack(ch)
+}
+
 // sendPresence sends who is there, if the client wants to know it: clients wait for that, so one that may
 // not know it is told of nobody. The channel is in its room already: whatever the state has not, a diff
 // brings. mu is held.

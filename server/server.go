@@ -35,6 +35,7 @@ import (
 	"github.com/wedsync/wedsync/server/changes"
 	"github.com/wedsync/wedsync/server/limit"
 	"github.com/wedsync/wedsync/server/presence"
+	"github.com/wedsync/wedsync/server/receipt"
 	"github.com/wedsync/wedsync/server/room"
 	"github.com/wedsync/wedsync/server/telemetry"
 	"github.com/wedsync/wedsync/server/urgent"
@@ -56,6 +57,7 @@ type Server struct {
 	http      *http.Server
 	backbone  *backbone.Backbone
 	lane      *urgent.Lane
+	receipts  *receipt.Ledger
 	presence  *presence.Tracker
 	changes   atomic.Pointer[changes.Feed] // nil without a database, and until it is followed
 	ctx       context.Context              // of everything that waits; cancelled when the time for an orderly end is over
@@ -63,6 +65,7 @@ type Server struct {
 
 	stopping chan struct{} // closed by Close
 	stopOnce sync.Once
+	gone     chan struct{}  // holds a signal when the last socket has ended
 	tasks    sync.WaitGroup // sessions, their publishes and replays, the HTTP server
 	keepers  sync.WaitGroup // what the tasks need until their end: presence, the sweep
 
@@ -78,7 +81,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger.With("node", cfg.Node), registry: prometheus.NewRegistry(),
-		stopping: make(chan struct{}), sessions: map[*session]struct{}{}}
+		stopping: make(chan struct{}), gone: make(chan struct{}, 1), sessions: map[*session]struct{}{}}
 	var err error
 	if s.metrics, err = telemetry.New(s.registry, cfg.Node, cfg.Region); err != nil {
 		return nil, err
@@ -92,6 +95,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	if s.cfg.ClusterSecret == "" { // development without peers: nobody else may connect
 		s.cfg.ClusterSecret = rand.Text()
+	}
+	if err := s.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wedsync_draining",
+		Help: "1 while the node sends its clients elsewhere because it is stopping."}, s.draining)); err != nil {
+		return nil, fmt.Errorf("registering a metric of the drain: %w", err)
 	}
 	s.hub = room.NewHub(s.metrics, cfg.Flaw)
 	s.warn()
@@ -154,7 +161,8 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // Close ends a started node: no new clients, every socket told to come back elsewhere, publishes
-// brought to their end, then the log closed. When ctx ends, what still waits is cut off.
+// brought to their end, what the log holds handed over to other regions, then the log closed. When ctx
+// ends, what still waits is cut off.
 func (s *Server) Close(ctx context.Context) error {
 	var err error
 	s.stopOnce.Do(func() { err = s.close(ctx) })
@@ -177,19 +185,36 @@ func (s *Server) close(ctx context.Context) error {
 	if feed := s.changes.Load(); feed != nil {
 		err = errors.Join(err, feed.Close(ctx))
 	}
+	s.handOver(ctx)
 	s.cancel()
 	s.keepers.Wait()
 	return errors.Join(err, s.closeLane(ctx))
 }
 
+// handOver waits until other regions hold what this node's logs hold: it may be gone for good. The
+// log keeps what they lack, for when it is back.
+func (s *Server) handOver(ctx context.Context) {
+	ctx, cancel := most(ctx)
+	defer cancel()
+	if err := s.backbone.Handover(ctx); err != nil {
+		s.log.Warn("not everything that this node holds is held elsewhere: start it again with its data before others are lost", "err", err)
+	}
+}
+
+// most returns a context with two thirds of the time that is left: the rest is for what comes after.
+func most(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)*2/3)
+}
+
 // closeHTTP brings requests to their end. It leaves time for the log: a connection on which nothing has been
 // asked yet holds it up for seconds.
 func (s *Server) closeHTTP(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*2/3)
-		defer cancel()
-	}
+	ctx, cancel := most(ctx)
+	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.log.Warn("HTTP requests are cut off", "err", err)
 		if err := s.http.Close(); err != nil {
@@ -234,13 +259,15 @@ func (s *Server) deliver(ev *backbone.Event) {
 	if local {
 		sender = p.member
 	}
-	s.limits.Events.Add(s.hub.Deliver(ev, sender))
+	s.limits.EventsOf(ev.Lane).Add(s.hub.Deliver(ev, sender))
 	if local {
 		p.isLive()
 	}
+	s.record(ev)
 }
 
 // receipt is called for every receipt of any node.
 func (s *Server) receipt(r urgent.Receipt) {
+	s.receipts.Receipt(r.Room, r.ID, r.By, r.Region)
 	s.hub.Receipt(r.Room, &protocol.Receipt{ID: r.ID, By: r.By, Region: r.Region})
 }

@@ -27,17 +27,16 @@ type session struct {
 	version protocol.Version
 	claims  *auth.Claims // of the token that opened the socket
 
-	// Belong to the reader.
-	slots     chan struct{} // one per publish in flight; nil before the first
-	malformed bool          // a malformed frame has been logged
+	malformed bool // a malformed frame has been logged; belongs to the reader
 
-	mu       sync.Mutex // guards the following
-	channels []*channel // few, so a slice: smaller than a map, and fast enough at the limit of 100
-	refusals int        // joins whose refusal is still being held back
-	counted  bool       // among the users of the node: it has a channel
-	tried    bool       // has joined a channel, or tried to
-	empty    bool       // has been used and had no channel at the last sweep
-	ended    bool       // nothing is joined any more
+	mu       sync.Mutex    // guards the following
+	channels []*channel    // few, so a slice: smaller than a map, and fast enough at the limit of 100
+	slots    chan struct{} // holds one for each publish in flight; nil before the first
+	refusals int           // joins whose refusal is still being held back
+	counted  bool          // among the users of the node: it has a channel
+	tried    bool          // has joined a channel, or tried to
+	empty    bool          // has been used and had no channel at the last sweep
+	ended    bool          // nothing is joined any more
 }
 
 func newSession(s *Server, ws *websocket.Conn, version protocol.Version, claims *auth.Claims) *session {
@@ -145,6 +144,7 @@ func (c *session) leave(f *protocol.Frame, ch *channel) {
 	if f.JoinRef != "" && f.JoinRef != ch.joinRef {
 		return // it means an earlier life of the channel
 	}
+	c.server.unexpect(ch, true)
 	c.remove(ch)
 	c.send(protocol.Normal, ch.joinRef, f.Ref, f.Topic, protocol.EventReply, protocol.ReplyPayload(protocol.StatusOK, nil))
 	c.sendClose(protocol.Normal, ch)
@@ -199,7 +199,8 @@ func (c *session) drop(ch *channel) {
 func (c *session) finish(ch *channel) {
 	ch.stopExpiry()
 	ch.left.Store(true)
-	c.untrack(ch)
+	c.depart(ch)
+	c.server.unexpect(ch, false)
 	if ch.changes != nil {
 		ch.changes.Close()
 	}

@@ -67,7 +67,11 @@ func (s *Server) prepare(ctx context.Context) (*http.ServeMux, error) {
 	if err := s.startLane(); err != nil {
 		return nil, err
 	}
+	s.runReceipts()
 	if err := s.startPresence(); err != nil {
+		return nil, err
+	}
+	if err := s.startScaling(); err != nil {
 		return nil, err
 	}
 	if err := s.startChanges(s.ctx); err != nil {
@@ -113,13 +117,21 @@ func (s *Server) all() []*session {
 	return slices.Collect(maps.Keys(s.sessions))
 }
 
-func (s *Server) startLane() (err error) {
+func (s *Server) startLane() error {
+	peers, file, err := s.firstPeers()
+	if err != nil {
+		return err
+	}
 	s.backbone, err = backbone.Start(s.ctx, backbone.Config{
-		Node: s.cfg.Node, Region: s.cfg.Region, Listen: s.cfg.LogListen, Peers: s.cfg.Peers, Dir: s.cfg.Dir,
+		Node: s.cfg.Node, Region: s.cfg.Region, Listen: s.cfg.LogListen, Peers: peers, Dir: s.cfg.Dir,
 		Secret: s.cfg.ClusterSecret, SyncAlways: !s.cfg.SyncInterval, Logger: s.log, Registerer: s.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the log: %w", err)
+	}
+	s.followPeers(file)
+	if err := s.newReceipts(); err != nil {
+		return err
 	}
 	s.lane, err = urgent.New(urgent.Config{
 		Backbone: s.backbone, Deliver: s.deliver, OnReceipt: s.receipt,
@@ -131,21 +143,24 @@ func (s *Server) startLane() (err error) {
 	return nil
 }
 
+// topicPresence is where the nodes tell each other who is connected to them.
+const topicPresence = "presence"
+
 func (s *Server) startPresence() (err error) {
-	var peers []string
-	for _, p := range s.cfg.Peers {
-		if p.Node != s.cfg.Node {
-			peers = append(peers, p.Node)
-		}
-	}
 	s.presence, err = presence.New(presence.Config{
-		Node: s.cfg.Node, Peers: peers, Gossip: s.backbone.Gossip, Deliver: s.tellPresence,
+		Node: s.cfg.Node, Peers: peerNames(s.backbone.Peers()), Deliver: s.tellPresence,
+		Gossip: func(node string, data []byte) { s.backbone.Gossip(topicPresence, node, data) },
 		Logger: s.log, Registerer: s.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("starting presence: %w", err)
 	}
-	s.backbone.OnGossip(s.presence.Receive)
+	s.backbone.OnGossip(topicPresence, s.presence.Receive)
+	s.backbone.OnPeers(func(peers []backbone.Peer) {
+		if err := s.presence.SetPeers(peerNames(peers)); err != nil {
+			s.log.Error("presence does not know the new peers", "err", err)
+		}
+	})
 	// Owner: the server; ends with s.ctx.
 	s.keepers.Go(func() {
 		if err := s.presence.Run(s.ctx); err != nil && s.ctx.Err() == nil {
@@ -159,6 +174,7 @@ func (s *Server) routes() (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /socket/websocket", s.handshake)
 	mux.HandleFunc("GET /realtime/v1/websocket", s.handshake)
+	mux.HandleFunc("GET /admin/receipts", s.adminReceipts)
 	if s.cfg.Accounts {
 		accounts, err := account.New(account.Config{Secret: s.cfg.JWTSecret, Logger: s.log})
 		if err != nil {

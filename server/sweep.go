@@ -46,16 +46,6 @@ func (s *Server) sweepOnce() {
 	}
 }
 
-// isUsed says whether the socket has a channel. A session that is busy at this moment has one; it is
-// not waited for, because a publish may hold its lock as long as a hold takes.
-func (c *session) isUsed() bool {
-	if !c.mu.TryLock() {
-		return true
-	}
-	defer c.mu.Unlock()
-	return len(c.channels) > 0
-}
-
 // isForgotten says whether the socket had no channel at the last sweep and has none now: between two
 // channels a client may be without one for a moment. Joins that are about to be refused count: their
 // client waits for the answer.

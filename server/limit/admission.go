@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,8 @@ const (
 	// defaultWaiting bounds the memory of a storm: a waiting handshake costs 26 KiB, most of it the HTTP
 	// server's, so a line of this length 210 MiB.
 	defaultWaiting = 8192
+	// bursts is the part of a second whose handshakes may come at once.
+	bursts = 10
 )
 
 // The reasons for not letting a handshake in.
@@ -31,7 +34,7 @@ var (
 // AdmissionConfig is one door.
 type AdmissionConfig struct {
 	Connections       int           // open sockets; 0: no limit
-	ConnectsPerSecond int           // handshakes that pass, after a burst of as many; 0: no limit
+	ConnectsPerSecond int           // handshakes that pass at most, after a burst of a tenth; fewer under strain; 0: no limit
 	Waiting           int           // handshakes that may wait at the same time; default 8,192
 	Patience          time.Duration // how long each may; default 30 s
 
@@ -46,12 +49,15 @@ type AdmissionConfig struct {
 //
 //	Wait ... ---> line (first in, first out) ---> head: a place, then a tick of the rate ---> in
 //	Release: the socket has ended, its place is free
+//
+// The rate follows what the node can bear (see pace), because those who are in already must not notice.
 type Admission struct {
 	cfg     AdmissionConfig
 	most    int64         // handshakes that may wait
 	head    chan struct{} // holds the one that is first in line; senders queue in order
 	places  chan struct{} // holds the sockets that are open; nil: no limit
-	pace    *rate.Limiter // nil: no limit
+	pace    *pace         // nil: no limit
+	ticks   *rate.Limiter // at the rate of pace
 	waiting atomic.Int64
 
 	obstacle atomic.Pointer[Name] // what the one at the head waits for; nil: nothing
@@ -74,7 +80,9 @@ func NewAdmission(cfg AdmissionConfig) *Admission {
 		a.places = make(chan struct{}, cfg.Connections)
 	}
 	if n := cfg.ConnectsPerSecond; n > 0 {
-		a.pace = rate.NewLimiter(rate.Limit(n), n)
+		a.pace = newPace(n)
+		// A burst of the handshakes of a whole second would hold up a small node for as long.
+		a.ticks = rate.NewLimiter(rate.Limit(n), max(1, n/bursts))
 		// Whoever comes when the line is longer than this would wait in vain.
 		a.most = min(a.most, max(1, int64(float64(n)*cfg.Patience.Seconds())))
 	}
@@ -82,16 +90,19 @@ func NewAdmission(cfg AdmissionConfig) *Admission {
 }
 
 // Wait returns when a handshake may go on; Release must follow when its socket has ended. It returns an
-// error that is ErrBusy, ErrClosed or the one of ctx.
+// error that is ErrBusy, ErrClosed or the one of ctx. If ctx has a deadline by which its turn will not have
+// come, it hears so at once and can ask elsewhere.
 func (a *Admission) Wait(ctx context.Context) error {
 	if a.closed.Err() != nil {
 		return ErrClosed
 	}
 	begin := time.Now()
-	if a.waiting.Add(1) > a.most {
+	before := a.waiting.Add(1) - 1
+	by, limited := ctx.Deadline()
+	if before >= a.most || limited && a.turn(before) > time.Until(by) {
 		a.waiting.Add(-1)
 		a.cfg.Reached(Waiting)
-		return fmt.Errorf("%w: %d already do", ErrBusy, a.most)
+		return fmt.Errorf("%w: %d already do", ErrBusy, before)
 	}
 	patient, cancel := context.WithTimeout(ctx, a.cfg.Patience)
 	stop := context.AfterFunc(a.closed, cancel)
@@ -105,11 +116,11 @@ func (a *Admission) Wait(ctx context.Context) error {
 		return nil
 	case a.closed.Err() != nil:
 		return ErrClosed
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("waiting to be let in: %w", ctx.Err())
 	}
 	a.cfg.Reached(Waiting)
-	return fmt.Errorf("%w: its turn did not come within %s", ErrBusy, a.cfg.Patience)
+	return fmt.Errorf("%w: its turn did not come within %s", ErrBusy, time.Since(begin))
 }
 
 // pass stands in line, then takes a place and a tick of the rate. Who has to wait is counted once: for
@@ -142,14 +153,25 @@ func (a *Admission) pass(ctx context.Context) error {
 	if a.pace == nil {
 		return nil
 	}
-	if a.pace.Tokens() < 1 {
-		blocked(Connects)
+	tick := a.ticks.Reserve()
+	delay := tick.Delay()
+	if delay == 0 {
+		return nil
 	}
-	if err := a.pace.Wait(ctx); err != nil {
+	blocked(Connects)
+	begin := time.Now()
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		now := time.Now()
+		a.ticks.SetLimitAt(now, rate.Limit(a.pace.fire(now.Sub(begin)-delay, now)))
+		return nil
+	case <-ctx.Done():
+		tick.Cancel()
 		a.Release()
-		return err
+		return ctx.Err()
 	}
-	return nil
 }
 
 // put waits until queue takes one more.
@@ -175,14 +197,29 @@ func (a *Admission) Release() {
 // Waiting is how many handshakes stand in line.
 func (a *Admission) Waiting() int { return int(a.waiting.Load()) }
 
-// RetryAfter is when a handshake that was turned away should come again: when those who wait now
-// have been let in.
-func (a *Admission) RetryAfter() time.Duration {
-	after := time.Second
-	if n := a.cfg.ConnectsPerSecond; n > 0 {
-		after += time.Duration(a.waiting.Load()) * time.Second / time.Duration(n)
+// Rate is how many handshakes a second may pass now; 0: no limit.
+func (a *Admission) Rate() float64 {
+	if a.pace == nil {
+		return 0
 	}
-	return after
+	return a.pace.at(time.Now())
+}
+
+// turn is how long a line of so many lasts at the present rate.
+func (a *Admission) turn(line int64) time.Duration {
+	rate := a.Rate()
+	if rate == 0 {
+		return 0
+	}
+	return time.Duration(float64(line) / rate * float64(time.Second))
+}
+
+// RetryAfter is when a handshake that was turned away should come again: when those who wait now have been
+// let in, or have given up. It is spread over as much time again, because the others who are turned away
+// now would all come back at the same moment.
+func (a *Admission) RetryAfter() time.Duration {
+	after := min(time.Second+a.turn(a.waiting.Load()), a.cfg.Patience)
+	return after + rand.N(after)
 }
 
 // Close turns everybody away who waits or comes: the node is stopping.

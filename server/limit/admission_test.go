@@ -66,8 +66,9 @@ func TestStormIsDelayed(t *testing.T) {
 			}()
 			synctest.Wait() // it stands in line before the next one comes
 		}
-		if d.Waiting() != storm-100 {
-			t.Errorf("%d wait, want %d", d.Waiting(), storm-100)
+		const burst = 10
+		if d.Waiting() != storm-burst {
+			t.Errorf("%d wait, want %d", d.Waiting(), storm-burst)
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -75,15 +76,15 @@ func TestStormIsDelayed(t *testing.T) {
 			t.Fatalf("%d came in, in the order %v", len(order), order)
 		}
 		for i, took := range at {
-			want := time.Duration(max(0, i-99)) * 10 * time.Millisecond
+			want := time.Duration(max(0, i-burst+1)) * 10 * time.Millisecond
 			if took < want-time.Millisecond || took > want+time.Millisecond {
 				t.Errorf("%d came in after %s, want %s", i, took, want)
 			}
 		}
-		if last := d.waited[storm-1]; last < 3990*time.Millisecond || last > 4010*time.Millisecond {
-			t.Errorf("the last one is said to have waited %s, want 4 s", last)
+		if last := d.waited[storm-1]; last < 4890*time.Millisecond || last > 4910*time.Millisecond {
+			t.Errorf("the last one is said to have waited %s, want 4.9 s", last)
 		}
-		d.expect(t, map[Name]int{Connects: storm - 100})
+		d.expect(t, map[Name]int{Connects: storm - burst})
 	})
 }
 
@@ -280,8 +281,16 @@ func TestRetryAfter(t *testing.T) {
 		for range 10 {
 			line = append(line, d.wait(ctx))
 		}
-		if got := d.RetryAfter(); got != 5*time.Second { // 8 wait, 2 a second
-			t.Errorf("%s, want 5s", got)
+		seen := map[time.Duration]bool{}
+		for range 100 {
+			got := d.RetryAfter()
+			if got < 5500*time.Millisecond || got >= 11*time.Second { // 9 wait, 2 a second, and spread over as much again
+				t.Fatalf("%s, want 5.5s to 11s", got)
+			}
+			seen[got.Round(time.Second)] = true
+		}
+		if len(seen) < 5 {
+			t.Errorf("they would all come back at the same time: %v", seen)
 		}
 		cancel()
 		for _, w := range line {
@@ -289,8 +298,13 @@ func TestRetryAfter(t *testing.T) {
 		}
 	})
 	d := newDoor(AdmissionConfig{Connections: 1})
-	if got := d.RetryAfter(); got != time.Second {
-		t.Errorf("%s, want 1s", got)
+	if got := d.RetryAfter(); got < time.Second || got >= 2*time.Second {
+		t.Errorf("%s, want 1s to 2s", got)
+	}
+	d = newDoor(AdmissionConfig{ConnectsPerSecond: 1, Patience: 10 * time.Second})
+	d.waiting.Store(1000)
+	if got := d.RetryAfter(); got < 10*time.Second || got >= 20*time.Second {
+		t.Errorf("%s: after 10s nobody is left of those who wait", got)
 	}
 }
 
@@ -319,7 +333,7 @@ func TestAdmissionHoldsItsPromises(t *testing.T) {
 		for i := range in {
 			for j := i; j < len(in); j++ {
 				span := in[j].Sub(in[i])
-				if allowed := (1+span.Seconds())*float64(cfg.ConnectsPerSecond) + 0.01; float64(j-i+1) > allowed {
+				if allowed := 1 + span.Seconds()*float64(cfg.ConnectsPerSecond) + 0.01; float64(j-i+1) > allowed {
 					rt.Fatalf("%d came in within %s, at %d per second", j-i+1, span, cfg.ConnectsPerSecond)
 				}
 			}

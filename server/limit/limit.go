@@ -4,7 +4,7 @@
 //	Rate       an average of events per second                 joins, events, presence, changes
 //	Window     so many calls in a span of time                 presence calls of one channel
 //	Users      how many sockets have joined a channel
-//	Admission  the door: handshakes wait for their turn
+//	Admission  the door: handshakes wait for their turn, as many as the node can bear
 //	Node       one of each for a node, and the metric that counts every limit that bites
 //
 // A rate is judged by its average over up to a minute, so short bursts pass. What happens to the one
@@ -42,7 +42,7 @@ type Limits struct {
 	NoChannelTimeout time.Duration // between two sweeps of sockets that have no channel left
 
 	Connections       int // open sockets; further handshakes wait
-	ConnectsPerSecond int // handshakes that pass; further ones wait
+	ConnectsPerSecond int // handshakes that pass at most; further ones wait
 	ConcurrentUsers   int // sockets that have joined a channel; further ones are refused
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wedsync/wedsync/protocol"
 )
 
 // The metric names of this package.
@@ -13,6 +15,7 @@ const (
 	MetricReached = "wedsync_limit_reached_total"
 	MetricWaiting = "wedsync_connections_waiting"
 	MetricWait    = "wedsync_admission_wait_seconds"
+	MetricRate    = "wedsync_admission_rate"
 	MetricUsers   = "wedsync_users"
 )
 
@@ -46,6 +49,7 @@ type Node struct {
 	Limits    Limits
 	Joins     *Rate
 	Events    *Rate
+	Bulk      *Rate // as Events, of the bulk lane alone: however much of it there is, it costs the others nothing
 	Presence  *Rate
 	Changes   *Rate
 	Users     *Users
@@ -60,7 +64,7 @@ func NewNode(l Limits, reg prometheus.Registerer) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		Limits: l, Joins: NewRate(l.JoinsPerSecond), Events: NewRate(l.EventsPerSecond),
+		Limits: l, Joins: NewRate(l.JoinsPerSecond), Events: NewRate(l.EventsPerSecond), Bulk: NewRate(l.EventsPerSecond),
 		Presence: NewRate(l.PresencePerSecond), Changes: NewRate(l.ChangesPerSecond), Users: NewUsers(l.ConcurrentUsers),
 		reached: map[Name]prometheus.Counter{},
 	}
@@ -70,6 +74,9 @@ func NewNode(l Limits, reg prometheus.Registerer) (*Node, error) {
 		Help: "WebSocket handshakes that wait to be let in."}, func() float64 { return float64(n.Admission.Waiting()) })
 	wait := prometheus.NewHistogram(prometheus.HistogramOpts{Name: MetricWait,
 		Help: "How long handshakes waited that were let in.", Buckets: []float64{.001, .005, .025, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}})
+	pace := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: MetricRate,
+		Help: "WebSocket handshakes that may pass each second now; less than allowed while the node is short of CPU, 0 without a limit."},
+		func() float64 { return n.Admission.Rate() })
 	users := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: MetricUsers,
 		Help: "Sockets that have joined a channel."}, func() float64 { return float64(n.Users.Len()) })
 	for _, name := range Names { // at zero before the first time: a rate over nothing is no rate
@@ -78,12 +85,27 @@ func NewNode(l Limits, reg prometheus.Registerer) (*Node, error) {
 	n.Admission = NewAdmission(AdmissionConfig{Connections: l.Connections, ConnectsPerSecond: l.ConnectsPerSecond,
 		Reached: n.Reached, Waited: func(d time.Duration) { wait.Observe(d.Seconds()) }})
 	var errs []error
-	for _, c := range []prometheus.Collector{reached, waiting, wait, users} {
+	for _, c := range []prometheus.Collector{reached, waiting, wait, pace, users} {
 		if err := reg.Register(c); err != nil {
 			errs = append(errs, fmt.Errorf("registering a metric of the limits: %w", err))
 		}
 	}
 	return n, errors.Join(errs...)
+}
+
+// RoomForBulk says whether the limit on events has room for n more of the bulk lane. The others come first:
+// they have their limit for themselves, and bulk has what they leave.
+func (n *Node) RoomForBulk(events int) bool {
+	most := float64(n.Limits.EventsPerSecond)
+	return most == 0 || n.Events.Average()+n.Bulk.Average()+float64(events) <= most
+}
+
+// EventsOf is the rate on whose account a broadcast of a lane goes.
+func (n *Node) EventsOf(lane protocol.Lane) *Rate {
+	if lane == protocol.Bulk {
+		return n.Bulk
+	}
+	return n.Events
 }
 
 // Reached counts that a limit bit. It allocates nothing.

@@ -1,6 +1,10 @@
 package presence
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // peer is the copy of another node's set, as this node has been told it.
 type peer struct {
@@ -10,6 +14,11 @@ type peer struct {
 	metas       map[uint64]*meta // by seq
 	shown       bool             // clients see the metas; if not, they are kept aside for its return
 
+	remains   []*meta   // what it had when it said goodbye: still shown, so that its members can come back elsewhere
+	remainsTo time.Time // but not longer than this
+	ended     uint64    // incarnation of the last goodbye
+	removed   bool      // no longer a peer: it is not heard any more, and forgotten when nothing of it is shown
+
 	staged map[uint64]*meta // parts of a full state that have come so far, nil if none is expected
 	parts  uint64           // how many
 	upTo   uint64           // its seq
@@ -18,19 +27,24 @@ type peer struct {
 	asked time.Time // for its full state, last
 }
 
+func newPeer(name string) *peer { return &peer{name: name, metas: map[uint64]*meta{}} }
+
 // merge takes a message of the node. It returns what came and left by it for clients, and whether
 // the copy is not what the node has, so that its full state is needed.
 //
 // Only the node itself writes its set, and it numbers its changes, so there is nothing to resolve:
 // two copies of one incarnation at one seq are equal, whatever way they got there.
 func (p *peer) merge(m *message) (changes []change, lacking bool) {
+	if len(p.remains) > 0 && m.incarnation == p.ended {
+		changes = p.bury() // it is not over: what it has will be shown as that of any peer
+	}
 	switch {
 	case m.incarnation == p.incarnation:
 	case p.shown && m.incarnation < p.incarnation:
-		return nil, false // late words of a process that has been replaced
+		return changes, false // late words of a process that has been replaced
 	default:
 		// What the former process had is gone with its sockets.
-		changes = p.hide()
+		changes = append(changes, p.hide()...)
 		p.forget()
 		p.incarnation = m.incarnation
 	}
@@ -48,10 +62,29 @@ func (p *peer) merge(m *message) (changes []change, lacking bool) {
 	case full:
 		return append(changes, p.stage(m)...), false
 	case goodbye:
-		changes = append(changes, p.hide()...)
-		p.forget()
+		p.end()
 	}
 	return changes, false
+}
+
+// end takes the node's goodbye. It has sent its clients away before, and some may not have come back elsewhere yet:
+// what it showed to the end goes on to be shown for a while.
+func (p *peer) end() {
+	if p.shown {
+		p.remains = slices.AppendSeq(p.remains, maps.Values(p.metas))
+		p.shown = false
+	}
+	p.ended = p.incarnation
+	p.forget()
+}
+
+// bury takes what a node has left out of sight.
+func (p *peer) bury() (changes []change) {
+	for _, m := range p.remains {
+		changes = append(changes, change{m, true})
+	}
+	p.remains = nil
+	return changes
 }
 
 // advance applies a delta that begins where the copy ends, or before: what is known is passed over.

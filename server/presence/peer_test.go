@@ -29,7 +29,8 @@ func TestMerge(t *testing.T) {
 	part := func(life, seq, index uint64, final bool, joins ...uint64) message {
 		return message{kind: full, incarnation: life, seq: seq, index: index, final: final, joins: metas(joins...)}
 	}
-	silence := message{} // no message: the node is silent for too long
+	silence := message{}          // no message: the node is silent for too long
+	over := message{node: "over"} // no message: its goodbye is long ago
 	for name, script := range map[string][]step{
 		"from the beginning": {
 			{beat(5, 0, 0), ""}, {changes(5, 0, 2, metas(1, 2)), "+1 +2"}, {beat(5, 2, 2), ""}, {changes(5, 2, 4, metas(4), 1), "-1 +4"},
@@ -86,7 +87,17 @@ func TestMerge(t *testing.T) {
 			{part(5, 9, 0, false, 1), ""}, {part(5, 10, 0, false, 2), ""}, {part(5, 10, 1, true, 3), "+2 +3"},
 		},
 		"goodbye": {
-			{changes(5, 0, 1, metas(1)), "+1"}, {message{kind: goodbye, incarnation: 5}, "-1"}, {beat(5, 1, 1), "?"},
+			{changes(5, 0, 1, metas(1)), "+1"}, {message{kind: goodbye, incarnation: 5}, ""}, {beat(6, 0, 0), ""}, {over, "-1"},
+		},
+		"goodbye of two lives": {
+			{changes(5, 0, 1, metas(1)), "+1"}, {message{kind: goodbye, incarnation: 5}, ""},
+			{changes(6, 0, 2, metas(2)), "+2"}, {message{kind: goodbye, incarnation: 6}, ""}, {over, "-1 -2"},
+		},
+		"goodbye, and it goes on": {
+			{changes(5, 0, 1, metas(1)), "+1"}, {message{kind: goodbye, incarnation: 5}, ""}, {beat(5, 1, 1), "-1 ?"}, {part(5, 1, 0, true, 1), "+1"}, {over, ""},
+		},
+		"goodbye of one that is not shown": {
+			{changes(5, 0, 1, metas(1)), "+1"}, {silence, "-1"}, {message{kind: goodbye, incarnation: 5}, ""}, {over, ""},
 		},
 		"a question is no statement": {
 			{changes(5, 0, 1, metas(1)), "+1"}, {silence, "-1"}, {message{kind: request, incarnation: 5}, ""}, {beat(5, 1, 1), "+1"},
@@ -96,9 +107,12 @@ func TestMerge(t *testing.T) {
 		for i, s := range script {
 			var got []change
 			lacking := false
-			if s.m.kind == 0 {
+			switch {
+			case s.m.node == over.node:
+				got = p.bury()
+			case s.m.kind == silence.kind:
 				got = p.hide()
-			} else {
+			default:
 				got, lacking = p.merge(&s.m)
 			}
 			slices.SortStableFunc(got, func(a, b change) int { return a.compare(b.dot) })

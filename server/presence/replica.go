@@ -2,6 +2,7 @@ package presence
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -12,11 +13,14 @@ type replica struct {
 	window time.Duration // between two deltas, and between two diffs of an empty room
 	retry  time.Duration // between two requests to one peer
 	down   time.Duration // silence after which a peer's metas leave
+	linger time.Duration // how long the entry of a departed member awaits it
+	beat   time.Duration // between two heartbeats
 
-	own   *own
-	peers map[string]*peer
-	rooms map[string]*room
-	shown int // metas of peers that clients see
+	own      *own
+	departed departed
+	peers    map[string]*peer
+	rooms    map[string]*room
+	shown    int // metas of peers that clients see
 
 	untold    agenda    // rooms that have a diff to come
 	quiet     time.Time // the next delta does not go before
@@ -30,21 +34,38 @@ const forgetAfter = 20 * time.Minute
 
 func newReplica(cfg *Config, incarnation uint64) *replica {
 	r := &replica{
-		window: cfg.Window, retry: cfg.Heartbeat / 2, down: cfg.DownAfter,
-		own:   newOwn(cfg.Node, incarnation),
-		peers: map[string]*peer{},
-		rooms: map[string]*room{},
+		window: cfg.Window, retry: cfg.Heartbeat / 2, down: cfg.DownAfter, linger: cfg.Linger, beat: cfg.Heartbeat,
+		own:      newOwn(cfg.Node, incarnation),
+		departed: newDeparted(),
+		peers:    map[string]*peer{},
+		rooms:    map[string]*room{},
 	}
 	for _, name := range cfg.Peers {
-		r.peers[name] = &peer{name: name, metas: map[uint64]*meta{}}
+		r.peers[name] = newPeer(name)
 	}
 	return r
+}
+
+// setPeers changes who the peers are. A new one is asked for what it has; what one that is no more has
+// shown leaves as that of a silent one does.
+func (r *replica) setPeers(names []string, now time.Time) {
+	for _, p := range r.peers {
+		p.removed = !slices.Contains(names, p.name)
+	}
+	for _, name := range names {
+		if r.peers[name] == nil {
+			r.peers[name] = newPeer(name)
+			r.peers[name].asked = now
+			r.lacking = append(r.lacking, name)
+		}
+	}
 }
 
 // track takes an entry, compact and valid, which it keeps.
 func (r *replica) track(id uint64, e Entry, now time.Time) (changed bool) {
 	came, left := r.own.track(id, e)
 	if left != nil {
+		r.departed.remove(id, left)
 		r.apply(change{left, true}, now)
 	}
 	if came != nil {
@@ -56,9 +77,36 @@ func (r *replica) track(id uint64, e Entry, now time.Time) (changed bool) {
 func (r *replica) untrack(id uint64, now time.Time) (changed bool) {
 	left := r.own.untrack(id)
 	if left != nil {
+		r.departed.remove(id, left)
 		r.apply(change{left, true}, now)
 	}
 	return left != nil
+}
+
+// depart untracks an entry when its member is back elsewhere, or when it has been awaited for long enough.
+func (r *replica) depart(id uint64, now time.Time) {
+	if m := r.own.metas[id]; m != nil {
+		r.departed.add(id, m, now.Add(r.linger))
+	}
+}
+
+// overlap is how long the entry of a member that is back elsewhere stays, so that the news of its return is
+// everywhere before the news of its departure: a lost delta is noticed by the next heartbeat.
+func (r *replica) overlap() time.Duration { return 2 * r.beat }
+
+// expire ends what has been kept for members that may come back: of this node, and of peers that have
+// said goodbye.
+func (r *replica) expire(now time.Time) (changed bool) {
+	for _, id := range r.departed.due(now) {
+		changed = r.untrack(id, now) || changed
+	}
+	for _, p := range r.peers {
+		if len(p.remains) > 0 && !now.Before(p.remainsTo) {
+			r.applyAll(p.bury(), now)
+			changed = true
+		}
+	}
+	return changed
 }
 
 // hello asks all peers for what they have: they may be older than this node.
@@ -73,22 +121,18 @@ func (r *replica) hello(now time.Time) {
 // its entries, if it has any, are seen from now on.
 func (r *replica) receive(m *message, now time.Time) (known, back bool) {
 	p := r.peers[m.node]
-	if p == nil {
+	if p == nil || p.removed {
 		return false, false
 	}
 	shown := p.shown
 	changes, lacking := p.merge(m)
+	if m.kind == goodbye {
+		p.remainsTo = now.Add(r.down)
+	}
 	if p.incarnation == m.incarnation { // late words are no sign of life
 		p.heard = now
 	}
-	for _, c := range changes {
-		r.apply(c, now)
-		if c.left {
-			r.shown--
-		} else {
-			r.shown++
-		}
-	}
+	r.applyAll(changes, now)
 	if lacking && now.Sub(p.asked) >= r.retry {
 		p.asked = now
 		r.lacking = append(r.lacking, p.name)
@@ -106,11 +150,10 @@ func (r *replica) silence(now time.Time) (down []string) {
 		silent := now.Sub(p.heard)
 		switch {
 		case p.shown && silent > r.down:
-			for _, c := range p.hide() {
-				r.apply(c, now)
-				r.shown--
-			}
+			r.applyAll(p.hide(), now)
 			down = append(down, name)
+		case !p.shown && p.removed && len(p.remains) == 0:
+			delete(r.peers, name)
 		case !p.shown && silent > forgetAfter:
 			p.forget()
 		}
@@ -126,6 +169,18 @@ func (r *replica) pardon(d time.Duration) {
 	}
 }
 
+// applyAll is apply for changes of a peer.
+func (r *replica) applyAll(changes []change, now time.Time) {
+	for _, c := range changes {
+		r.apply(c, now)
+		if c.left {
+			r.shown--
+		} else {
+			r.shown++
+		}
+	}
+}
+
 // apply shows or hides a meta in its room, and notes that its members are to be told: at once, or
 // when the window since the last diff is over.
 func (r *replica) apply(c change, now time.Time) {
@@ -138,6 +193,7 @@ func (r *replica) apply(c change, now time.Time) {
 		rm.remove(c.meta)
 	} else {
 		rm.add(c.meta)
+		r.departed.back(c.meta, now.Add(r.overlap()))
 	}
 	if rm.untold == nil {
 		rm.untold, rm.due = net{}, now

@@ -44,6 +44,7 @@ func (t *Tracker) runGossip(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			t.flush(true) // what has left is not to be kept for its return
 			last := t.replica.own.message(goodbye)
 			t.send(&last)
 			return
@@ -73,6 +74,9 @@ func (t *Tracker) watch(now time.Time, since time.Duration) {
 		t.log.Warn("presence was held up; the peers are not judged by this time", "late", late)
 		t.replica.pardon(late)
 	}
+	if t.replica.expire(now) {
+		t.changed()
+	}
 	for _, node := range t.replica.silence(now) {
 		t.log.Warn("a node is silent: its presence entries leave", "node", node, "after", t.cfg.DownAfter)
 		t.metrics.down.Inc()
@@ -99,7 +103,7 @@ func (t *Tracker) send(m *message) {
 	data := m.encode()
 	copies := 1
 	if m.to == "" {
-		copies = len(t.cfg.Peers)
+		copies = int(t.peers.Load())
 	}
 	t.metrics.sent.Add(float64(copies * len(data)))
 	t.cfg.Gossip(m.to, data)

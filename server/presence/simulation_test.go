@@ -81,6 +81,7 @@ func (w *world) step(d time.Duration) {
 		if n.dead {
 			continue
 		}
+		n.replica.expire(w.now)
 		n.replica.silence(w.now)
 		beat := !n.beat.After(w.now)
 		if beat {
@@ -257,6 +258,7 @@ func TestConvergence(t *testing.T) {
 			"track":   track,
 			"track 2": track,
 			"untrack": func(t *rapid.T) { alive(t).replica.untrack(rapid.Uint64Range(1, 4).Draw(t, "id"), w.now) },
+			"depart":  func(t *rapid.T) { alive(t).replica.depart(rapid.Uint64Range(1, 4).Draw(t, "id"), w.now) },
 			"time":    pass,
 			"time 2":  pass,
 			"time 3":  pass,

@@ -24,6 +24,10 @@
 //     messages of at most 256 KiB. Nothing else is ever sent in full.
 //   - a goodbye at the end.
 //
+// A node that is drained (Depart) keeps the entries of the members that it sends away until they are back
+// elsewhere, and so do its peers for a moment after its goodbye: a supplier that changes nodes
+// does not seem to leave.
+//
 // Silence of a node for DownAfter (1.8 s) makes its entries leave; they are kept aside. If it speaks
 // again with the same incarnation and no gap they are shown again under their old references;
 // otherwise its full set is asked for. Each node judges by what it hears itself: if A cannot hear B,
@@ -78,6 +82,7 @@ type Tracker struct {
 	metrics *metrics
 	ids     atomic.Uint64
 	started atomic.Bool
+	peers   atomic.Int64 // how many there are
 
 	complain rate.Sometimes // limits what broken messages write to the log
 
@@ -99,12 +104,29 @@ func New(cfg Config) (*Tracker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("presence: %w", err)
 	}
-	return &Tracker{
+	t := &Tracker{
 		cfg: cfg, log: cfg.Logger.With("part", "presence"), metrics: m,
 		tell: make(chan struct{}, 1), gossip: make(chan struct{}, 1),
 		complain: rate.Sometimes{Interval: 10 * time.Second},
 		replica:  newReplica(&cfg, newIncarnation()),
-	}, nil
+	}
+	t.peers.Store(int64(len(cfg.Peers)))
+	return t, nil
+}
+
+// SetPeers changes who the other nodes are; the own name, if it is among them, is passed over. On an error nothing
+// has changed. What a node that is no longer among them has shown leaves after DownAfter.
+func (t *Tracker) SetPeers(names []string) error {
+	if err := errors.Join(validatePeers(names)...); err != nil {
+		return fmt.Errorf("presence: %w", err)
+	}
+	names = others(names, t.cfg.Node)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.replica.setPeers(names, time.Now())
+	t.peers.Store(int64(len(names)))
+	t.changed()
+	return nil
 }
 
 // newIncarnation grows from start to start of a process by its clock; the random part keeps two
@@ -141,6 +163,15 @@ func (t *Tracker) Untrack(id uint64) {
 	if t.replica.untrack(id, time.Now()) {
 		t.changed()
 	}
+}
+
+// Depart is Untrack for a member that has been sent to another node: its entry stays until the same key has been tracked
+// again in its room, here or elsewhere, and everybody knows it, or until Linger is over, or until this
+// node has said goodbye and its peers have waited for DownAfter more. So who comes back in time has never been away.
+func (t *Tracker) Depart(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.replica.depart(id, time.Now())
 }
 
 // State returns the presence_state payload for a member at path: the entries there and below.
