@@ -65,5 +65,5 @@ func TestPolicyFileIsReadAgain(t *testing.T) {
 	waitFor(t, "the entry to be gone", func() bool { return n.presence.Len() == 0 })
 	c.say(`["4","6","realtime:room","broadcast",{"event":"x"}]`)
 	c.silence() // the public channel is still there
-	waitFor(t, "one channel to be left", func() bool { return len(n.all()) == 1 && n.all()[0].isUsed() })
+	waitFor(t, "one channel to be left", func() bool { return len(n.all()) == 1 && n.all()[0].turn() != turnUnused })
 }

@@ -16,14 +16,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/wedsync/wedsync/server"
-	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/changes"
 	"github.com/wedsync/wedsync/server/room"
 	"github.com/wedsync/wedsync/server/telemetry"
@@ -51,6 +49,7 @@ type cli struct {
 	Listen    string   `help:"Address for clients (HTTP and WebSocket), 127.0.0.1:4000 by default." placeholder:"HOST:PORT"`
 	LogListen string   `help:"Address for the other nodes. With --dev a free port by default." placeholder:"HOST:PORT"`
 	Peer      []string `help:"Another node; repeat for each." sep:"none" placeholder:"NODE@REGION=nats://HOST:PORT"`
+	PeersFile string   `help:"File with further nodes, one NODE@REGION=nats://HOST:PORT in a line; # begins a comment. It is read again as it changes, so that nodes can come and go." placeholder:"FILE" type:"path"`
 	Data      string   `help:"Directory of the log, kept over restarts. With --dev a temporary one by default." placeholder:"DIR" type:"path"`
 
 	JWTSecret     string `name:"jwt-secret" help:"HMAC secret of the clients' tokens, at least 16 bytes. Better given in the environment." env:"WEDSYNC_JWT_SECRET" placeholder:"SECRET"`
@@ -68,6 +67,9 @@ type cli struct {
 	DatabasePublication   string   `help:"Publication with the tables that can be subscribed to." default:"supabase_realtime" placeholder:"NAME"`
 	InstallRealtimeSchema bool     `help:"Create what broadcasts from the database need in it (schema realtime, its functions, the roles), then start."`
 
+	EscalateAfter time.Duration `help:"How long the members of a room have to confirm an urgent message before an escalation is published; 0: never." default:"30s"`
+	Scaling       string        `help:"Policy of how many nodes each region should have (docs/scaling.md). It is read again as it changes." placeholder:"FILE" type:"path"`
+
 	limits `embed:""`
 
 	Sync             string        `help:"When the log is on disk: always (before every ok) or interval (soon after; faster, a power cut can lose it)." enum:"always,interval" default:"always"`
@@ -75,6 +77,7 @@ type cli struct {
 	JoinErrorBackoff time.Duration `help:"How long a refused join waits for its answer." default:"5s"`
 	DrainBatch       int           `help:"Sockets that are sent elsewhere at once when the node stops." default:"100"`
 	DrainPause       time.Duration `help:"Pause between two batches." default:"100ms"`
+	ShutdownGrace    time.Duration `help:"How long a stop may take: to move the clients, hand the log over and end in order. Whoever stops the node should wait somewhat longer before it kills." default:"25s"`
 	LogFormat        string        `help:"Format of the log lines on standard error: json or text." enum:"json,text" default:"text"`
 	LogLevel         slog.Level    `help:"Least level that is logged: DEBUG, INFO, WARN or ERROR." default:"INFO"`
 	Flaw             string        `help:"Misbehave on purpose, to see a checker fail: drop-urgent:1000, delay-urgent:1000:300ms, twice-urgent:1000 or ack-early." placeholder:"SPEC"`
@@ -141,17 +144,20 @@ func (c *cli) config(stderr io.Writer) (server.Config, error) {
 	flaw, err := room.ParseFlaw(c.Flaw)
 	errs = append(errs, err)
 	cfg := server.Config{
-		Node: c.Node, Region: c.Region, Listen: c.Listen, LogListen: c.LogListen, Dir: c.Data,
+		Node: c.Node, Region: c.Region, Listen: c.Listen, LogListen: c.LogListen, PeersFile: c.PeersFile, Dir: c.Data,
+		EscalateAfter: c.EscalateAfter, ScalingFile: c.Scaling,
 		JWTSecret: c.JWTSecret, JWKS: c.JWKS, PolicyFile: c.Policy, PrivateOnly: c.PrivateOnly,
 		ClusterSecret: c.ClusterSecret, Dev: c.Dev, Flaw: flaw, Limits: c.limits.limits(), Hierarchies: room.Tree{},
 		Database: c.Database, Slot: c.DatabaseSlot, Publication: c.DatabasePublication,
-		DrainBatch: c.DrainBatch, DrainPause: c.DrainPause,
+		DrainBatch: c.DrainBatch, DrainPause: c.DrainPause, ShutdownGrace: c.ShutdownGrace,
 		SyncInterval: c.Sync == "interval", ErrorBackoff: c.ErrorBackoff, JoinErrorBackoff: c.JoinErrorBackoff,
 		Logger: logger,
 	}
 	for _, spec := range c.Peer {
-		peer, err := parsePeer(spec)
-		errs = append(errs, err)
+		peer, err := server.ParsePeer(spec)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--peer %w", err))
+		}
 		cfg.Peers = append(cfg.Peers, peer)
 	}
 	for _, kind := range c.Hierarchy {
@@ -186,14 +192,4 @@ func orElse(value, fallback string) string {
 		return fallback
 	}
 	return value
-}
-
-// parsePeer reads NODE@REGION=nats://HOST:PORT.
-func parsePeer(spec string) (backbone.Peer, error) {
-	who, url, ok := strings.Cut(spec, "=")
-	node, region, named := strings.Cut(who, "@")
-	if !ok || !named || node == "" || region == "" || !strings.HasPrefix(url, "nats://") {
-		return backbone.Peer{}, fmt.Errorf("--peer %q: use NODE@REGION=nats://HOST:PORT", spec)
-	}
-	return backbone.Peer{Node: node, Region: region, URL: url}, nil
 }

@@ -46,6 +46,7 @@ func TestUsage(t *testing.T) {
 		"unknown flag":  {[]string{"--turbo"}, exitUsage, []string{"unknown flag --turbo"}},
 		"peers":         {[]string{"--dev", "--peer", "a=b", "--peer", "x@y=http://z"}, exitUsage, []string{`--peer "a=b"`, `--peer "x@y=http://z"`, "NODE@REGION=nats://HOST:PORT"}},
 		"peers, no key": {[]string{"--dev", "--peer", "a@b=nats://127.0.0.1:1"}, exitUsage, []string{"set --cluster-secret"}},
+		"peers file":    {[]string{"--dev", "--peers-file", "peers"}, exitUsage, []string{"set --cluster-secret"}},
 		"flaw":          {[]string{"--dev", "--flaw", "slow"}, exitUsage, []string{`flaw "slow"`, "drop-urgent:1000"}},
 		"sync":          {[]string{"--sync", "never"}, exitUsage, []string{"always"}},
 	} {

@@ -26,8 +26,8 @@ describe('a region is drained', () => {
     }
   })
 
-  test('who was there has left, at once', async () => {
-    await eventually(() => assert.deepEqual(who(watcher), {}), 1000)
+  test('who was there is seen until it could have come back elsewhere, and then has left', async () => {
+    await eventually(() => assert.deepEqual(who(watcher), {}), 5000)
     const changes = watcher.presence.all.filter(({ event }) => event !== 'sync')
     assert.deepEqual(changes.map(({ event }) => event), ['join', 'leave'])
   })
