@@ -4,14 +4,18 @@
  * Durations are strings like '1.5s' or numbers of milliseconds. Unknown options are errors. Latencies count from the
  * instant at which a message was due (`at`), not from its sending.
  *
- * Metrics (tags region, phase, vendor_type, path = live | replay where they apply):
- *   wedsync_urgent_latency, wedsync_update_latency     trends: due instant to receipt, per recipient
+ * Metrics (tags region, phase, vendor_type where they apply, and path = live | replay | stalled, the last for vendors that
+ * had stopped reading):
+ *   wedsync_{urgent,update,bulk}_latency               trends: due instant to receipt, per recipient
  *   wedsync_ok_latency                                 trend: due instant to the server's ok; tag lane
- *   wedsync_{urgent,update}_sent                       counters of messages
- *   wedsync_{urgent,update}_failed                     counters of messages without an ok
+ *   wedsync_{urgent,update,bulk}_sent                  counters of messages
+ *   wedsync_{urgent,update,bulk}_failed                counters of messages without an ok
  *   wedsync_{urgent,update}_delivered, _late, _lost    counters of (message, recipient) pairs
+ *   wedsync_bulk_delivered, _shed                      the same; a bulk message is shed after 5 s, and never late or lost
  *   wedsync_duplicates, wedsync_strays                 counters that should stay 0
- *   wedsync_failovers, wedsync_vendors                 counter of lost sockets; gauge of vendors at work
+ *   wedsync_failovers, wedsync_moves                   counters of sockets that were lost, or left because a server asked for it
+ *   wedsync_arrival_latency                            trend: from when a vendor came to its first join
+ *   wedsync_vendors, wedsync_stalls                    gauge of vendors at work; counter of stalls
  *
  * A threshold passes where there is no data: always add one like wedsync_urgent_delivered: ['count>0'].
  */
@@ -62,8 +66,23 @@ declare module 'k6/x/wedsync' {
     arrival?: Duration;
     /** How long one attempt to connect may take. Default 1s. */
     handshake?: Duration;
-    /** How many vendors connect at a time. Default 4. */
+    /**
+     * How long one attempt to connect, and the join after it, may take: longer than `handshake` where a server that is
+     * stormed lets vendors wait in line. It holds for later attempts too. Default: handshake.
+     */
+    arriveTimeout?: Duration;
+    /**
+     * After how long without a sign of life a vendor gives a session up and fails over; it asks for one after three
+     * fifths of it. Default 1s. A crowd of phones with stock clients is more patient, and costs less.
+     */
+    silence?: Duration;
+    /** How many vendors connect at a time, unless arrive() says within. Default 4. */
     parallel?: number;
+    /**
+     * Lets a share of the vendors, planners aside, stop reading their sockets: each of them once in `every`, `for` a
+     * while. TCP makes the server wait meanwhile. They must have everything in the end.
+     */
+    stalled?: { share: number; every: Duration; for: Duration };
   }
 
   export interface Receipt {
@@ -98,17 +117,40 @@ declare module 'k6/x/wedsync' {
     constructor(options: WeddingOptions);
     readonly id: string;
     readonly vendors: Required<Vendor>[];
-    /** Connects everybody; resolves when every home of every vendor is joined. */
-    arrive(): Promise<void>;
+    /**
+     * Connects everybody; resolves when every home of every vendor is joined. With `within` the vendors come spread evenly
+     * over that time, whether those before them are in or not.
+     */
+    arrive(options?: { within?: Duration }): Promise<void>;
     /** Tells everybody on the urgent lane. Resolves when all have it and the ok is there, or after `limit`. */
     urgent(from: string | Vendor, text: string, options?: { at?: number }): Promise<Receipt>;
     /** Publishes an ordinary event. The payload must have a JSON form. Resolves like urgent(). */
     update(from: string | Vendor, event: string, payload?: unknown, options?: { at?: number }): Promise<Receipt>;
+    /**
+     * Publishes an event on the bulk lane, of which nobody promises that it arrives. A payload of { bytes: n } stands for a
+     * photo of n bytes. Resolves like urgent().
+     */
+    bulk(from: string | Vendor, event: string, payload?: unknown | { bytes: number }, options?: { at?: number }): Promise<Receipt>;
+    /**
+     * Publishes bulk messages by a schedule, `from` by turns; resolves to their number when the schedule is over. It is
+     * what a loop over schedule() and bulk() would be, but runs in Go. The event is 'photo' if it has no other name.
+     */
+    flood(options: {
+      from: string | Vendor | (string | Vendor)[];
+      event?: string;
+      payload?: unknown | { bytes: number };
+      every: Duration;
+      for?: Duration;
+      jitter?: Duration;
+    }): Promise<number>;
     /** Begins at once; its first instant is moved by a share of `every` that the seed decides. */
     schedule(options: { every: Duration; for?: Duration; jitter?: Duration }): Schedule;
     /** Waits for what is under way, says goodbye and closes every socket. */
     leave(): Promise<void>;
   }
+
+  /** Resolves to true after a time, or to false as soon as the drill says stop, which sleep() would not notice. */
+  export function wait(time: Duration): Promise<boolean>;
 
   /** Opens a stand-in for the servers in this process, until the iteration ends; for trying scripts. */
   export function rehearse(...regions: string[]): Record<string, string>;

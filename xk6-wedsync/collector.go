@@ -63,7 +63,7 @@ func (c *collector) start(w *fleet.Wedding) {
 
 // observe takes one observation. It is called on the goroutines of sockets.
 func (c *collector) observe(o fleet.Observation) {
-	lane := &c.i.lanes[o.Lane&1]
+	lane := &c.i.lanes[o.Lane]
 	key := tagKey{region: o.Region, phase: o.Phase, vendorType: o.Type}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,18 +72,23 @@ func (c *collector) observe(o fleet.Observation) {
 		c.counts[series{lane.sent, c.tagged(key)}]++
 	case fleet.Answered:
 		key.lane = o.Lane.String()
+		if o.Slow {
+			key.path = "stalled"
+		}
 		c.trend(c.i.ok, o, c.tagged(key))
 	case fleet.Refused:
 		c.counts[series{lane.noAck, c.tagged(key)}]++
 	case fleet.Delivered:
-		key.path = "live"
-		if o.Replayed {
+		switch key.path = "live"; {
+		case o.Slow:
+			key.path = "stalled"
+		case o.Replayed:
 			key.path = "replay"
 		}
 		tags := c.tagged(key)
 		c.trend(lane.latency, o, tags)
 		c.counts[series{lane.delivered, tags}]++
-		if o.Late {
+		if o.Late && lane.late != nil {
 			c.counts[series{lane.late, tags}]++
 		}
 	case fleet.Lost:
@@ -94,6 +99,12 @@ func (c *collector) observe(o fleet.Observation) {
 		c.counts[series{c.i.strays, c.tagged(key)}]++
 	case fleet.Failover:
 		c.counts[series{c.i.failovers, c.tagged(key)}]++
+	case fleet.Moved:
+		c.counts[series{c.i.moves, c.tagged(key)}]++
+	case fleet.Stall:
+		c.counts[series{c.i.stalls, c.tagged(key)}]++
+	case fleet.Arrival:
+		c.trend(c.i.arrival, o, c.tagged(key))
 	}
 }
 

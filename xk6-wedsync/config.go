@@ -46,7 +46,10 @@ func (m *module) weddingConfig(v sobek.Value) (fleet.Config, error) {
 	o.duration("drain", &cfg.Drain)
 	o.duration("arrival", &cfg.Arrival)
 	o.duration("handshake", &cfg.Handshake)
+	o.duration("arriveTimeout", &cfg.Patience)
+	o.duration("silence", &cfg.Silence)
 	o.int("parallel", &cfg.Parallel)
+	readStalled(o, &cfg)
 	readRegions(o, &cfg)
 	readVendors(o, &cfg)
 	return cfg, o.done()
@@ -66,6 +69,22 @@ func readSLA(o *options, cfg *fleet.Config) {
 	sla.duration("urgent", &cfg.UrgentSLA)
 	sla.duration("update", &cfg.UpdateSLA)
 	if err := sla.done(); err != nil {
+		o.errs = append(o.errs, err)
+	}
+}
+
+// readStalled reads {share, every, for}.
+func readStalled(o *options, cfg *fleet.Config) {
+	v := o.get("stalled")
+	if v == nil {
+		return
+	}
+	cfg.Stalled = &fleet.Stalled{}
+	stalled := readOptions(o.rt, o.what+": stalled", v)
+	stalled.share("share", &cfg.Stalled.Share)
+	stalled.duration("every", &cfg.Stalled.Every)
+	stalled.duration("for", &cfg.Stalled.For)
+	if err := stalled.done(); err != nil {
 		o.errs = append(o.errs, err)
 	}
 }

@@ -55,7 +55,7 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if m.metrics, err = register(vu.InitEnv().Registry); err != nil {
 		common.Throw(vu.Runtime(), err)
 	}
-	m.exports = modules.Exports{Named: map[string]any{"Wedding": m.newWedding, "rehearse": m.rehearse}}
+	m.exports = modules.Exports{Named: map[string]any{"Wedding": m.newWedding, "rehearse": m.rehearse, "wait": m.wait}}
 	return m
 }
 

@@ -129,11 +129,15 @@ func TestStory(t *testing.T) {
 			out.moments++;
 			out.near = Math.abs(Date.now() - at) < 5000;
 		}
+		const photo = await w.bulk(w.vendors[2], 'photo', { bytes: 100 });
+		out.photo = photo.outcome + photo.delivered;
+		out.flood = await w.flood({ from: w.vendors, payload: { bytes: 100 }, every: 20, for: '100ms' });
+		out.waited = await wait(1);
 		await w.leave();
 		out.left = true;
 	`)
 	for key, want := range map[string]any{"id": "w001", "vendors": "planner2 venue1 photographer1 videographer2", "update": "ok3",
-		"receipt": `["ok",3,3,0,[],2,true,true]`, "moments": int64(5), "near": true, "left": true} {
+		"receipt": `["ok",3,3,0,[],2,true,true]`, "moments": int64(5), "near": true, "photo": "ok3", "flood": int64(5), "waited": true, "left": true} {
 		if got := u.out(key); got != want {
 			t.Errorf("%s: %v, want %v", key, got, want)
 		}
@@ -141,12 +145,13 @@ func TestStory(t *testing.T) {
 	empty(t, u.server)
 	sum, n, tags := u.counted()
 	for name, want := range map[string]float64{"wedsync_urgent_sent": 1, "wedsync_urgent_delivered": 3, "wedsync_update_delivered": 3,
-		"wedsync_update_sent": 1, "wedsync_urgent_late": 0, "wedsync_urgent_lost": 0, "wedsync_duplicates": 0} {
+		"wedsync_update_sent": 1, "wedsync_urgent_late": 0, "wedsync_urgent_lost": 0, "wedsync_duplicates": 0,
+		"wedsync_bulk_sent": 6, "wedsync_bulk_delivered": 18, "wedsync_bulk_shed": 0} {
 		if sum[name] != want {
 			t.Errorf("%s = %v, want %v", name, sum[name], want)
 		}
 	}
-	if n["wedsync_urgent_latency"] != 3 || n["wedsync_ok_latency"] != 2 || n["wedsync_vendors"] == 0 {
+	if n["wedsync_urgent_latency"] != 3 || n["wedsync_ok_latency"] != 8 || n["wedsync_bulk_latency"] != 18 || n["wedsync_arrival_latency"] != 4 || n["wedsync_vendors"] == 0 {
 		t.Errorf("samples: %v", n)
 	}
 	got := tags["wedsync_urgent_latency"]
@@ -163,34 +168,44 @@ func TestRefusals(t *testing.T) {
 	u := newUser(t)
 	for code, wants := range map[string][]string{
 		`new Wedding()`: {"new Wedding: regions is missing", "WEDSYNC_REGIONS"},
-		`new Wedding({ regions, vendor: 3, Seed: 1 })`:                                         {`unknown option "vendor"`, `unknown option "Seed"`, "the options are id, index, seed"},
-		`new Wedding({ regions, vendors: 0 })`:                                                 {"vendors should be a whole number from 1"},
-		`new Wedding({ regions, vendors: '12' })`:                                              {"vendors should be a number or a list of {name, type, homes}, got 12"},
-		`new Wedding({ regions, vendors: [{ name: 'a', typ: 'x' }] })`:                         {`vendors[0]: unknown option "typ"`},
-		`new Wedding({ regions, vendors: [{ name: 'a', type: 'x', homes: 3 }] })`:              {"a: homes is 3"},
-		`new Wedding({ regions, vendors: [{ name: 'a', type: 'x' }], singleHomed: 0.5 })`:      {"singleHomed is for a number of vendors"},
-		`new Wedding({ regions, singleHomed: 2 })`:                                             {"singleHomed should be a number from 0 to 1, got 2"},
-		`new Wedding({ regions, homes: 3 })`:                                                   {"homes is 3"},
-		`new Wedding({ regions, id: 7 })`:                                                      {"id should be a string, got 7"},
-		`new Wedding({ regions, id: 'w 1' })`:                                                  {`id: "w 1" should be`},
-		`new Wedding({ regions, private: 'yes' })`:                                             {"private should be true or false"},
-		`new Wedding({ regions, seed: 1.5 })`:                                                  {"seed should be a whole number"},
-		`new Wedding({ regions, index: -1 })`:                                                  {"index should not be negative"},
-		`new Wedding({ regions, limit: 'soon' })`:                                              {"limit should be a duration like '1.5s'"},
-		`new Wedding({ regions, drain: -1 })`:                                                  {"drain: -1ms is negative"},
-		`new Wedding({ regions, sla: { urgent: 'x', all: 1 } })`:                               {"sla: urgent should be a duration", `sla: unknown option "all"`},
-		`new Wedding({ regions, version: '3.0.0' })`:                                           {"version: "},
-		`new Wedding({ regions: 'eu-west' })`:                                                  {"should read region=ws://host:port/socket"},
-		`new Wedding({ regions: { eu: 7 } })`:                                                  {"eu should be a URL or a list"},
-		`new Wedding({ regions: 7 })`:                                                          {"regions should be a string"},
-		`new Wedding({ regions: { eu: 'http://x' } })`:                                         {"should be a URL like ws://"},
-		`new Wedding([1])`:                                                                     {"expected an object with options"},
-		`new Wedding({ regions }).urgent('planner-1', 7)`:                                      {"urgent: text should be a string, got 7"},
-		`new Wedding({ regions }).urgent(7, 'x')`:                                              {"urgent: from should be a string"},
-		`new Wedding({ regions }).urgent('a', 'x', { att: 1 })`:                                {`urgent: unknown option "att"`},
-		`new Wedding({ regions }).urgent('a', 'x', { at: 5 })`:                                 {"at should be what a schedule's next() resolved to"},
-		`new Wedding({ regions }).schedule({ every: 0 })`:                                      {"schedule: every: should be more than 0"},
-		`new Wedding({ regions }).schedule({ every: 1, evry: 2 })`:                             {`schedule: unknown option "evry"`},
+		`new Wedding({ regions, vendor: 3, Seed: 1 })`:                                      {`unknown option "vendor"`, `unknown option "Seed"`, "the options are id, index, seed"},
+		`new Wedding({ regions, vendors: 0 })`:                                              {"vendors should be a whole number from 1"},
+		`new Wedding({ regions, vendors: '12' })`:                                           {"vendors should be a number or a list of {name, type, homes}, got 12"},
+		`new Wedding({ regions, vendors: [{ name: 'a', typ: 'x' }] })`:                      {`vendors[0]: unknown option "typ"`},
+		`new Wedding({ regions, vendors: [{ name: 'a', type: 'x', homes: 3 }] })`:           {"a: homes is 3"},
+		`new Wedding({ regions, vendors: [{ name: 'a', type: 'x' }], singleHomed: 0.5 })`:   {"singleHomed is for a number of vendors"},
+		`new Wedding({ regions, singleHomed: 2 })`:                                          {"singleHomed should be a number from 0 to 1, got 2"},
+		`new Wedding({ regions, homes: 3 })`:                                                {"homes is 3"},
+		`new Wedding({ regions, id: 7 })`:                                                   {"id should be a string, got 7"},
+		`new Wedding({ regions, id: 'w 1' })`:                                               {`id: "w 1" should be`},
+		`new Wedding({ regions, private: 'yes' })`:                                          {"private should be true or false"},
+		`new Wedding({ regions, seed: 1.5 })`:                                               {"seed should be a whole number"},
+		`new Wedding({ regions, index: -1 })`:                                               {"index should not be negative"},
+		`new Wedding({ regions, limit: 'soon' })`:                                           {"limit should be a duration like '1.5s'"},
+		`new Wedding({ regions, drain: -1 })`:                                               {"drain: -1ms is negative"},
+		`new Wedding({ regions, sla: { urgent: 'x', all: 1 } })`:                            {"sla: urgent should be a duration", `sla: unknown option "all"`},
+		`new Wedding({ regions, version: '3.0.0' })`:                                        {"version: "},
+		`new Wedding({ regions: 'eu-west' })`:                                               {"should read region=ws://host:port/socket"},
+		`new Wedding({ regions: { eu: 7 } })`:                                               {"eu should be a URL or a list"},
+		`new Wedding({ regions: 7 })`:                                                       {"regions should be a string"},
+		`new Wedding({ regions: { eu: 'http://x' } })`:                                      {"should be a URL like ws://"},
+		`new Wedding([1])`:                                                                  {"expected an object with options"},
+		`new Wedding({ regions }).urgent('planner-1', 7)`:                                   {"urgent: text should be a string, got 7"},
+		`new Wedding({ regions }).urgent(7, 'x')`:                                           {"urgent: from should be a string"},
+		`new Wedding({ regions }).urgent('a', 'x', { att: 1 })`:                             {`urgent: unknown option "att"`},
+		`new Wedding({ regions }).urgent('a', 'x', { at: 5 })`:                              {"at should be what a schedule's next() resolved to"},
+		`new Wedding({ regions }).schedule({ every: 0 })`:                                   {"schedule: every: should be more than 0"},
+		`new Wedding({ regions }).schedule({ every: 1, evry: 2 })`:                          {`schedule: unknown option "evry"`},
+		`new Wedding({ regions, stalled: { share: 2, every: '1s', for: '2s', often: 1 } })`: {"stalled: share should be a number from 0 to 1", `stalled: unknown option "often"`},
+		`new Wedding({ regions, stalled: { every: '1s', for: '2s' } })`:                     {"every: should be longer than for"},
+		`new Wedding({ regions, arriveTimeout: -1 })`:                                       {"arriveTimeout: -1ms is negative"},
+		`new Wedding({ regions }).arrive({ within: -1, by: 2 })`:                            {"arrive: within should not be negative", `arrive: unknown option "by"`},
+		`new Wedding({ regions }).bulk('a', 'photo', { bytes: 3 })`:                         {"bulk: bytes: 3 should be between"},
+		`new Wedding({ regions }).bulk('a', 'photo', { bytes: '3' })`:                       {"bulk: bytes should be a whole number, got 3"},
+		`new Wedding({ regions }).bulk('a', 7)`:                                             {"bulk: event should be a string"},
+		`new Wedding({ regions }).bulk('a', 'photo', {}, { att: 1 })`:                       {`bulk: unknown option "att"`},
+		`new Wedding({ regions }).flood({ payload: { bytes: 1 }, evry: 1 })`:                {"flood: from is missing", "flood: bytes: 1 should be", `flood: unknown option "evry"`},
+		`wait('soon')`: {"wait: the time should be a duration"},
 		`{ const s = new Wedding({ regions }).schedule({ every: '1h' }); s.next(); s.next() }`: {"await it"},
 	} {
 		u.rt.CancelContext() // so that the weddings that were made, and their promises, end at once
@@ -212,11 +227,14 @@ func TestRejections(t *testing.T) {
 		await w.arrive();
 		out.nobody = await said(w.urgent('nobody', 'x'));
 		out.event = await said(w.update('planner-1', 'urgent', {}));
+		out.flood = await said(w.flood({ from: 'nobody', every: 10, for: 10 }));
+		out.never = await said(w.flood({ from: 'planner-1' }));
 		out.again = await said(w.arrive());
 		await w.leave();
 		out.late = await said(w.update('planner-1', 'x', {}));
 	`)
 	for key, want := range map[string]string{"early": "await arrive()", "nobody": `no vendor "nobody"`, "event": "use urgent()",
+		"flood": `flood: wedding w001 has no vendor "nobody"`, "never": "flood: every: should be",
 		"again": "arrived already", "late": "is over"} {
 		if got, _ := u.out(key).(string); !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want an error with %q", key, got, want)
@@ -226,7 +244,7 @@ func TestRejections(t *testing.T) {
 
 func TestInitContext(t *testing.T) {
 	u := initUser(t)
-	for _, code := range []string{`new Wedding({})`, `rehearse()`} {
+	for _, code := range []string{`new Wedding({})`, `rehearse()`, `wait('1s')`} {
 		if _, err := u.rt.RunOnEventLoop(code); err == nil || !strings.Contains(err.Error(), "not at the top of the script") {
 			t.Errorf("%s: %v", code, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -181,6 +182,41 @@ func TestWeddingDay(t *testing.T) {
 		t.Errorf("journal: %v", n)
 	}
 	empty(t, s)
+}
+
+// TestScenarios plays each of the others, small and short.
+func TestScenarios(t *testing.T) {
+	day := []string{"WEDDINGS=3", "VENDORS=6", "DURATION=2s", "URGENT_EVERY=1s", "UPDATE_EVERY=500ms"}
+	for name, c := range map[string]struct {
+		env  []string
+		want func(n map[journal.Kind]int) bool
+	}{
+		"photo-upload-flood": {[]string{"BULK_EVERY=100ms", "BULK_BYTES=200"}, func(n map[journal.Kind]int) bool { return n[journal.Bulk] == 3*20 && n[journal.Pub] == 3*6 }},
+		"slow-readers":       {[]string{"STALLED=0.4", "STALL_EVERY=1s", "STALL_FOR=300ms"}, func(n map[journal.Kind]int) bool { return n[journal.Stall] >= 2*7 }},
+		"connection-storm": {[]string{"STORM_VENDORS=40", "STORM_WITHIN=200ms", "STORM_AT=500ms", "STORM_STAY=100ms"},
+			func(n map[journal.Kind]int) bool { return n[journal.Arrived] == 18+40 && n[journal.Pub] == 3*6+1 }},
+		"rolling-upgrade": {nil, func(n map[journal.Kind]int) bool { return n[journal.Arrived] == 18 && n[journal.Pub] == 3*6 }},
+		"scaling-ramp": {[]string{"LEVELS=10,40,10,20", "STEP=600ms"}, // a wedding has 12 connections, and two of them are needed a second time
+			func(n map[journal.Kind]int) bool {
+				return n[journal.Arrived] == (4+1)*6 && n[journal.Leaving] == n[journal.Arrived]
+			}},
+		"soak": {nil, func(n map[journal.Kind]int) bool { return n[journal.Arrived] == 18 && n[journal.Pub] == 3*6 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, regions := stage(t)
+			k := command(t, "../scenarios/"+name+".js", slices.Concat([]string{"WEDSYNC_REGIONS=" + regions}, day, c.env)...)
+			k.start()
+			// A busy machine may cross the latency threshold; what the journal counts does not depend on it.
+			if code := k.wait(); code != 0 && code != exitThresholds {
+				t.Errorf("exit code %d", code)
+			}
+			if n := k.history(); !c.want(n) || n[journal.Leaving] != n[journal.Arrived] {
+				t.Errorf("journal: %v", n)
+			}
+			empty(t, s)
+		})
+	}
 }
 
 // TestInterrupt sends SIGINT in the middle: no socket stays, and the journal has its end.

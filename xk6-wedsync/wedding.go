@@ -57,7 +57,7 @@ func (x *wedding) object(rt *sobek.Runtime) *sobek.Object {
 	}
 	o := rt.NewObject()
 	for name, value := range map[string]any{"id": x.w.ID(), "vendors": vendors, "arrive": x.arrive, "urgent": x.urgent,
-		"update": x.update, "schedule": x.schedule, "leave": x.leave} {
+		"update": x.update, "bulk": x.bulk, "flood": x.flood, "schedule": x.schedule, "leave": x.leave} {
 		if err := o.Set(name, value); err != nil {
 			common.Throw(rt, err)
 		}
@@ -65,12 +65,23 @@ func (x *wedding) object(rt *sobek.Runtime) *sobek.Object {
 	return o
 }
 
-func (x *wedding) arrive() *sobek.Promise {
-	return x.m.promise(x.w, func(ctx context.Context) (any, error) {
-		err := x.w.Arrive(ctx)
+// arrive({within}) resolves when every vendor is there.
+func (x *wedding) arrive(call sobek.FunctionCall) sobek.Value {
+	rt := x.m.vu.Runtime()
+	o := readOptions(rt, "arrive", call.Argument(0))
+	var within time.Duration
+	o.duration("within", &within)
+	if within < 0 {
+		o.fail("within should not be negative")
+	}
+	if err := o.done(); err != nil {
+		common.Throw(rt, err)
+	}
+	return rt.ToValue(x.m.promise(x.w, func(ctx context.Context) (any, error) {
+		err := x.w.Arrive(ctx, within)
 		x.collector.push() // so that a short run shows its vendors too
 		return nil, err
-	})
+	}))
 }
 
 // urgent(from, text, {at}) resolves to the receipt.
@@ -132,9 +143,7 @@ func (x *wedding) schedule(call sobek.FunctionCall) sobek.Value {
 	rt := x.m.vu.Runtime()
 	o := readOptions(rt, "schedule", call.Argument(0))
 	var cfg fleet.ScheduleConfig
-	o.duration("every", &cfg.Every)
-	o.duration("for", &cfg.For)
-	o.duration("jitter", &cfg.Jitter)
+	readSchedule(o, &cfg)
 	err := o.done()
 	var s *fleet.Schedule
 	if err == nil {
@@ -164,6 +173,12 @@ func (x *wedding) schedule(call sobek.FunctionCall) sobek.Value {
 		common.Throw(rt, err)
 	}
 	return obj
+}
+
+func readSchedule(o *options, cfg *fleet.ScheduleConfig) {
+	o.duration("every", &cfg.Every)
+	o.duration("for", &cfg.For)
+	o.duration("jitter", &cfg.Jitter)
 }
 
 // leave() drains, says goodbye, closes the sockets, and hands the last samples to k6.

@@ -74,17 +74,18 @@ func TestReadRefuses(t *testing.T) {
 		in   []byte
 		want string
 	}{
-		"not compressed":   {[]byte(good), "must be gzip"},
-		"empty":            {nil, "must be gzip"},
-		"cut off":          {zipped(strings.Repeat(good, 1000))[:40], "unexpected EOF"},
-		"unknown field":    {zipped(good + `{"node":"n","region":"r","age":1}` + "\n"), "line 2"},
-		"two values":       {zipped(strings.TrimSpace(good) + good), "more than one value"},
-		"no region":        {zipped(`{"node":"n"}` + "\n"), "node and region are needed"},
-		"message, no id":   {zipped(`{"node":"n","region":"r","lane":"urgent"}` + "\n"), "without an id"},
-		"unknown lane":     {zipped(`{"node":"n","region":"r","lane":"x","id":"i","stored_wall_ns":1}` + "\n"), "neither urgent nor normal"},
-		"no time":          {zipped(`{"node":"n","region":"r","lane":"urgent","id":"i"}` + "\n"), "stored_wall_ns is missing"},
-		"no object":        {zipped("7\n"), "line 1"},
-		"a very long line": {zipped(`{"node":"` + strings.Repeat("n", maxLine) + `"}`), "token too long"},
+		"not compressed":           {[]byte(good), "must be gzip"},
+		"empty":                    {nil, "must be gzip"},
+		"cut off":                  {zipped(strings.Repeat(good, 1000))[:40], "unexpected EOF"},
+		"unknown field":            {zipped(good + `{"node":"n","region":"r","age":1}` + "\n"), "line 2"},
+		"two values":               {zipped(strings.TrimSpace(good) + good), "more than one value"},
+		"no region":                {zipped(`{"node":"n"}` + "\n"), "node and region are needed"},
+		"message, no id":           {zipped(`{"node":"n","region":"r","lane":"urgent"}` + "\n"), "without an id"},
+		"unknown lane":             {zipped(`{"node":"n","region":"r","lane":"x","id":"i","stored_wall_ns":1}` + "\n"), "neither urgent nor normal"},
+		"bulk, which no log holds": {zipped(`{"node":"n","region":"r","lane":"bulk","id":"i","stored_wall_ns":1}` + "\n"), "neither urgent nor normal"},
+		"no time":                  {zipped(`{"node":"n","region":"r","lane":"urgent","id":"i"}` + "\n"), "stored_wall_ns is missing"},
+		"no object":                {zipped("7\n"), "line 1"},
+		"a very long line":         {zipped(`{"node":"` + strings.Repeat("n", maxLine) + `"}`), "token too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Read(bytes.NewReader(tt.in), func(*Record) error { return nil })

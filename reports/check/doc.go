@@ -19,6 +19,10 @@
 // is charged, not forgiven. A due message that is never received has an infinite latency, is counted as
 // lost, and stays in every denominator: due = received + lost.
 //
+// Messages of the bulk lane are never due: a copy that does not come was shed, and is counted apart (see
+// Bulk). They need not be in order either, since two homes shed different ones, and no log holds them. All
+// other flaws are theirs as well.
+//
 // # Flaws
 //
 //	lost        due and not received by the end of the drain
@@ -33,12 +37,16 @@
 //
 // Flaws count wherever they happen, also in warm-up and drain. Latency counts in the measured phases.
 //
-// # Connected and displaced
+// # Connected, displaced and stalled
 //
 // Over the 200 ms after a message is sent, a recipient is displaced if it had no joined session in a
 // region free of faults, and a fault took the one it had. Everyone else is connected: a vendor without
 // a session for no fault's sake stays in the population, because an unexplained disconnection is no
-// excuse. A region is under fault from the intent to inject until the revert is done.
+// excuse. A region is under fault from the intent to inject until the revert is done. Whoever moves to
+// another node and has joined there before it leaves is connected all the time (see Moves).
+//
+// A vendor that has stopped reading its sockets, which the generator makes some do, is stalled until it has
+// caught up (see Pause), and neither connected nor displaced. It must have everything in the end.
 //
 // # The instrument
 //

@@ -9,7 +9,9 @@ import (
 // counted from the intent to inject, so they are bounds from above. A duration is -1 if it did not
 // happen.
 //
-//	intent ──detect──▶ session ends ──rejoin──▶ next session joined ──catch up──▶ last replayed message
+//	intent ──detect──▶ session ends ──rejoin──▶ next session joined ──catch up──▶ has all that it missed
+//
+// It has all when the server says so, or, in histories that do not tell, with the last replayed message.
 type Failover struct {
 	Vendor    *Vendor
 	Injection *Injection
@@ -24,6 +26,7 @@ type Failover struct {
 	joinedAt int64
 	lastSeen int64
 	seenNext bool
+	caught   bool // CatchUp is the server's word
 }
 
 // Failovers lists every session that was joined in a region when that region's fault began, by
@@ -66,6 +69,9 @@ func (v *Vendor) failover(s *Session, inj *Injection) Failover {
 	if next != nil {
 		f.To, f.Rejoin = next.Region, max(next.Joined-s.Ended, 0)
 		f.next, f.joinedAt = next.N, next.Joined
+		if next.Caught != 0 {
+			f.CatchUp, f.caught = next.Caught-next.Joined, true
+		}
 	}
 	return f
 }
@@ -92,7 +98,9 @@ func (j *Judgement) screens(all []Failover) {
 			}
 			if a.replayed && int64(a.session) == f.next && f.joinedAt > 0 {
 				f.Replayed++
-				f.CatchUp = max(f.CatchUp, a.at-f.joinedAt)
+				if !f.caught {
+					f.CatchUp = max(f.CatchUp, a.at-f.joinedAt)
+				}
 			}
 		}
 	}
@@ -108,4 +116,46 @@ func Summarize(all []Failover, figure func(*Failover) int64) *Latencies {
 	}
 	slices.SortFunc(l.values, cmp.Compare[int64])
 	return l
+}
+
+// Recovery is how the single-homed vendors that one fault displaced came back. Each figure has a value for
+// every vendor that got so far: its Len is their number.
+type Recovery struct {
+	Injection *Injection
+	Displaced int       // vendors whose only session was in a region under the fault
+	Detect    Latencies // intent to inject → the vendor's client gives the session up
+	Rejoin    Latencies // → joined elsewhere
+	CatchUp   Latencies // → has all that it missed; 0 if that is nothing and the history does not tell
+	Whole     Latencies // intent → caught up
+}
+
+// Recoveries returns one for each injection that displaced a single-homed vendor.
+func (j *Judgement) Recoveries() []Recovery {
+	var all []Recovery
+	for _, f := range j.Failovers() {
+		if f.Vendor.DualHomed() {
+			continue
+		}
+		if n := len(all); n == 0 || all[n-1].Injection != f.Injection {
+			all = append(all, Recovery{Injection: f.Injection})
+		}
+		r := &all[len(all)-1]
+		r.Displaced++
+		if f.Detect < 0 {
+			continue
+		}
+		r.Detect.add(f.Detect)
+		if f.Rejoin < 0 {
+			continue
+		}
+		r.Rejoin.add(f.Rejoin)
+		r.CatchUp.add(max(f.CatchUp, 0))
+		r.Whole.add(f.Detect + f.Rejoin + max(f.CatchUp, 0))
+	}
+	for i := range all {
+		for _, l := range []*Latencies{&all[i].Detect, &all[i].Rejoin, &all[i].CatchUp, &all[i].Whole} {
+			l.sort()
+		}
+	}
+	return all
 }

@@ -17,7 +17,7 @@ const (
 
 // Health is the state of the generator over the measured span.
 type Health struct {
-	Sends   Latencies // actual minus scheduled send, of both lanes
+	Sends   Latencies // actual minus scheduled send, of urgent and normal messages
 	Seconds int       // that reported their lag
 	Stalled int       // of Seconds: over StallLimit
 	Worst   int64     // the longest lag
@@ -28,7 +28,7 @@ func (j *Judgement) Health() *Health {
 	h := &Health{}
 	for i := range j.Messages {
 		m := &j.Messages[i]
-		if phase, _ := j.PhaseAt(m.Sched); m.Published && phase.Measured() {
+		if phase, _ := j.PhaseAt(m.Sched); m.Published && !m.Bulk && phase.Measured() {
 			h.Sends.add(m.Sent - m.Sched)
 		}
 	}

@@ -72,7 +72,7 @@ func (s *Store) Add(r *audit.Record) error {
 	return nil
 }
 
-// Held compares the logs with the acknowledged messages of a lane ("" for both). nodes are the nodes of
+// Held compares the logs with the acknowledged messages of a lane ("" for both; bulk is in no log). nodes are the nodes of
 // the run, each with its region.
 func (j *Judgement) Held(s *Store, lane string, nodes map[string]string) *Holding {
 	h := &Holding{}
@@ -97,7 +97,7 @@ func (j *Judgement) Held(s *Store, lane string, nodes map[string]string) *Holdin
 	}
 	for i := range j.Messages {
 		m := &j.Messages[i]
-		if m.Published && m.Outcome == Acknowledged && (lane == "" || lane == m.Lane()) {
+		if m.Published && !m.Bulk && m.Outcome == Acknowledged && (lane == "" || lane == m.Lane()) {
 			h.judge(m, s, back, toMono)
 		}
 	}

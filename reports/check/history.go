@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
 )
@@ -23,6 +24,7 @@ type History struct {
 
 	weddings  []wedding
 	arrivals  []arrival // what applications were shown
+	photos    []arrival // the same, of bulk messages: first receipts only
 	withheld  []arrival // what clients held back as already known
 	vendorOf  map[string]int32
 	weddingOf map[string]int32
@@ -38,6 +40,7 @@ type Vendor struct {
 	Homes             int
 	Arrived, Leaving  int64 // 0: never
 	Sessions          []Session
+	Pauses            []Pause
 
 	wedding, seat int32  // seat: its number within the wedding
 	displaced     []span // see displace
@@ -52,6 +55,7 @@ type Session struct {
 	N      int64
 	Region string
 	Joined int64
+	Caught int64 // when the server said that it had sent everything that was missed
 	Ended  int64
 	Left   bool // ended by choice
 	Why    string
@@ -71,6 +75,7 @@ const (
 type Message struct {
 	ID        string
 	Urgent    bool
+	Bulk      bool
 	Published bool
 	Sched     int64
 	Sent      int64
@@ -78,6 +83,8 @@ type Message struct {
 	Outcome   Outcome
 	Via       string // region that answered
 	Why       string
+	Bytes     int64 // of the payload; bulk only
+	Copies    int   // that came over another session and were held back; bulk only
 
 	publisher, wedding int32
 	order              int32 // among the publishes of this publisher and lane
@@ -86,8 +93,11 @@ type Message struct {
 
 // Lane is the message's lane in words.
 func (m *Message) Lane() string {
-	if m.Urgent {
+	switch {
+	case m.Urgent:
 		return journal.Urgent
+	case m.Bulk:
+		return journal.BulkLane
 	}
 	return journal.Normal
 }
@@ -145,8 +155,8 @@ func (h *History) Add(r journal.Record) error {
 		if m.Done != 0 {
 			return fmt.Errorf("history: two outcomes of message %s", r.ID)
 		}
-		m.Done, m.Via, m.Why = r.T, r.Via, r.Why
-		m.Outcome = map[string]Outcome{journal.OK: Acknowledged, journal.Fail: Refused, journal.Info: Unknown}[r.Out]
+		m.Done = r.T
+		m.answered(&r)
 	default:
 		v, known := h.vendorOf[r.Vendor]
 		if !known {
@@ -155,6 +165,11 @@ func (h *History) Add(r journal.Record) error {
 		return h.observe(v, &r)
 	}
 	return nil
+}
+
+func (m *Message) answered(r *journal.Record) {
+	m.Via, m.Why = r.Via, r.Why
+	m.Outcome = map[string]Outcome{journal.OK: Acknowledged, journal.Fail: Refused, journal.Info: Unknown}[r.Out]
 }
 
 func (h *History) declare(r *journal.Record) error {
@@ -186,21 +201,56 @@ func (h *History) observe(n int32, r *journal.Record) error {
 	case journal.Session:
 		v.session(r)
 	case journal.Pub:
-		m := &h.Messages[h.message(r.ID)]
-		if m.Published {
-			return fmt.Errorf("history: message %s is published twice", r.ID)
+		m, err := h.publish(n, r)
+		if err != nil {
+			return err
 		}
-		if v.Wedding != r.Wedding {
-			return fmt.Errorf("history: %s of wedding %s published %s in wedding %s", r.Vendor, v.Wedding, r.ID, r.Wedding)
-		}
-		m.Published, m.Urgent = true, r.Lane == journal.Urgent
-		m.Sched, m.Sent, m.publisher, m.wedding = r.Sched, r.T, n, v.wedding
+		m.Urgent = r.Lane == journal.Urgent
+	case journal.Bulk:
+		return h.photo(n, r)
+	case journal.Stall:
+		return v.stall(r)
 	case journal.Recv, journal.Dup:
 		a := arrival{at: r.T, message: h.message(r.ID), vendor: n, session: uint32(r.Session), replayed: r.Replayed, same: r.Same}
 		if r.Kind == journal.Recv {
 			h.arrivals = append(h.arrivals, a)
 		} else {
 			h.withheld = append(h.withheld, a)
+		}
+	}
+	return nil
+}
+
+// publish takes in a message of vendor n.
+func (h *History) publish(n int32, r *journal.Record) (*Message, error) {
+	m, v := &h.Messages[h.message(r.ID)], &h.Vendors[n]
+	if m.Published {
+		return nil, fmt.Errorf("history: message %s is published twice", r.ID)
+	}
+	if v.Wedding != r.Wedding {
+		return nil, fmt.Errorf("history: %s of wedding %s published %s in wedding %s", r.Vendor, v.Wedding, r.ID, r.Wedding)
+	}
+	m.Published = true
+	m.Sched, m.Sent, m.publisher, m.wedding = r.Sched, r.T, n, v.wedding
+	return m, nil
+}
+
+// photo takes in a bulk message of vendor n, with everybody who has it.
+func (h *History) photo(n int32, r *journal.Record) error {
+	m, err := h.publish(n, r)
+	if err != nil {
+		return err
+	}
+	m.Bulk, m.Bytes, m.Copies, m.Done = true, r.Bytes, int(r.Copies), r.Done
+	m.answered(r)
+	vendors := h.weddings[m.wedding].vendors
+	if len(r.Got) != len(vendors) {
+		return fmt.Errorf("history: bulk message %s tells of %d vendors, its wedding has %d", r.ID, len(r.Got), len(vendors))
+	}
+	id := h.message(r.ID)
+	for seat, us := range r.Got {
+		if us >= 0 {
+			h.photos = append(h.photos, arrival{at: r.T + us*int64(time.Microsecond), message: id, vendor: vendors[seat]})
 		}
 	}
 	return nil
@@ -221,6 +271,8 @@ func (v *Vendor) session(r *journal.Record) {
 	switch r.State {
 	case journal.Joined:
 		s.Joined = r.T
+	case journal.CaughtUp:
+		s.Caught = r.T
 	case journal.Left, journal.Closed:
 		if s.Ended == 0 { // a session that left closes afterwards; it ended when it left
 			s.Ended, s.Left, s.Why = r.T, r.State == journal.Left, r.Why

@@ -77,6 +77,7 @@ func Judge(h *History, d *Diary) *Judgement {
 	j.sentTwice()
 	j.due()
 	j.last = j.latest()
+	j.catchUp()
 	slices.SortStableFunc(j.Flaws, func(a, b Problem) int { return cmp.Compare(a.At, b.At) })
 	return j
 }
@@ -90,7 +91,7 @@ func (h *History) order() {
 		}
 	}
 	slices.SortStableFunc(sent, func(a, b int32) int { return cmp.Compare(h.Messages[a].Sent, h.Messages[b].Sent) })
-	next := make([][2]int32, len(h.Vendors))
+	next := make([][3]int32, len(h.Vendors))
 	for _, i := range sent {
 		m := &h.Messages[i]
 		n := &next[m.publisher][m.laneIndex()]
@@ -100,8 +101,11 @@ func (h *History) order() {
 }
 
 func (m *Message) laneIndex() int {
-	if m.Urgent {
+	switch {
+	case m.Urgent:
 		return 1
+	case m.Bulk:
+		return 2
 	}
 	return 0
 }
@@ -114,45 +118,22 @@ func (j *Judgement) flaw(f claim.Flaw, at int64, m *Message, v *Vendor, format s
 // receive goes through what applications were shown, in the order of time: everything but loss is seen
 // here.
 func (j *Judgement) receive() {
-	j.Copies.Shown = len(j.arrivals)
+	j.Copies.Shown = len(j.arrivals) + len(j.photos)
+	for i := range j.photos { // before the other copies of these messages, which come later
+		j.shown(&j.photos[i])
+	}
 	latest := make(map[stream]*Message) // the latest sent one that each recipient was shown live
 	for i := range j.arrivals {
 		a := &j.arrivals[i]
-		m, v := &j.Messages[a.message], &j.Vendors[a.vendor]
-		if a.replayed {
-			j.Copies.Replayed++
-		}
-		switch {
-		case !m.Published:
-			j.flaw(claim.Invented, a.at, m, v, "received, but nobody in this run published it")
-			continue
-		case m.wedding != v.wedding:
-			j.flaw(claim.Crosstalk, m.Sched, m, v, "received a message of wedding %s", j.Vendors[m.publisher].Wedding)
-			continue
-		case v.Arrived == 0 && !v.everJoined():
-			j.flaw(claim.Crosstalk, m.Sched, m, v, "received without ever having joined")
-			continue
-		case a.vendor == m.publisher:
-			j.Copies.Echoed++
-			continue
-		}
-		if m.Outcome == Refused {
-			j.flaw(claim.Phantom, m.Sched, m, v, "received, though its publisher was refused: %s", m.Why)
-		}
-		pair := m.first + int(v.seat)
-		if before := j.received[pair]; before != 0 {
-			j.Copies.ShownDup++
-			j.flaw(claim.Duplicated, m.Sched, m, v, "shown again after %s", inMS(a.at-before))
-			continue
-		}
-		j.received[pair] = a.at
-		if a.replayed {
+		m := &j.Messages[a.message]
+		// Two homes shed different bulk messages, so that these have no order.
+		if !j.shown(a) || a.replayed || m.Bulk {
 			continue
 		}
 		s := stream{from: m.publisher, to: a.vendor, urgent: m.Urgent}
 		if newest := latest[s]; newest != nil && m.order < newest.order {
 			if m.Done != 0 && m.Done <= newest.Sent {
-				j.flaw(claim.Reordered, m.Sched, m, v, "received live after %s, which was sent %s after this one's answer",
+				j.flaw(claim.Reordered, m.Sched, m, &j.Vendors[a.vendor], "received live after %s, which was sent %s after this one's answer",
 					newest.ID, inMS(newest.Sent-m.Done))
 			} else {
 				j.Copies.Overtaken++
@@ -161,6 +142,40 @@ func (j *Judgement) receive() {
 		}
 		latest[s] = m
 	}
+}
+
+// shown judges one thing that an application was shown, and tells whether it is the first copy that came to
+// somebody who may have it.
+func (j *Judgement) shown(a *arrival) bool {
+	m, v := &j.Messages[a.message], &j.Vendors[a.vendor]
+	if a.replayed {
+		j.Copies.Replayed++
+	}
+	switch {
+	case !m.Published:
+		j.flaw(claim.Invented, a.at, m, v, "received, but nobody in this run published it")
+		return false
+	case m.wedding != v.wedding:
+		j.flaw(claim.Crosstalk, m.Sched, m, v, "received a message of wedding %s", j.Vendors[m.publisher].Wedding)
+		return false
+	case v.Arrived == 0 && !v.everJoined():
+		j.flaw(claim.Crosstalk, m.Sched, m, v, "received without ever having joined")
+		return false
+	case a.vendor == m.publisher:
+		j.Copies.Echoed++
+		return false
+	}
+	if m.Outcome == Refused {
+		j.flaw(claim.Phantom, m.Sched, m, v, "received, though its publisher was refused: %s", m.Why)
+	}
+	pair := m.first + int(v.seat)
+	if before := j.received[pair]; before != 0 {
+		j.Copies.ShownDup++
+		j.flaw(claim.Duplicated, m.Sched, m, v, "shown again after %s", inMS(a.at-before))
+		return false
+	}
+	j.received[pair] = a.at
+	return true
 }
 
 // stream is what has an order: the messages of one publisher in one lane, at one recipient.
@@ -181,12 +196,19 @@ func (j *Judgement) sentTwice() {
 		session         uint32
 	}
 	j.Copies.Withheld = len(j.withheld)
+	for i := range j.Messages {
+		j.Copies.Withheld += j.Messages[i].Copies
+		j.Copies.SecondWay += j.Messages[i].Copies
+	}
 	live := map[key]int{}
 	for i := range j.withheld {
 		a := &j.withheld[i]
-		switch {
+		switch m := &j.Messages[a.message]; {
 		case !a.same:
 			j.Copies.SecondWay++
+		case m.Bulk: // has no replay, so the copy that the session brought before was live
+			j.Copies.Twice++
+			j.flaw(claim.Duplicated, m.Sched, m, &j.Vendors[a.vendor], "sent again on session %d", a.session)
 		case !a.replayed:
 			live[key{a.message, a.vendor, a.session}] = 0
 		}
@@ -220,7 +242,7 @@ func (j *Judgement) sentTwice() {
 func (j *Judgement) due() {
 	for i := range j.Messages {
 		m := &j.Messages[i]
-		if !m.Published || m.Outcome == Refused {
+		if !m.Published || m.Outcome == Refused || m.Bulk {
 			continue
 		}
 		has, lacks := 0, 0

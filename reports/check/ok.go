@@ -16,6 +16,7 @@ type Answers struct {
 	Unknown   int
 	Slow      int       // ok, but over the limit
 	MaybeSlow int       // over the limit by no more than the generator's own lag
+	Stalled   int       // not of Published: whose publisher had stopped reading, so that it could not hear an answer
 	Latencies Latencies // unanswered and refused publishes are infinite
 	PerPhase  map[claim.Phase]int
 	Stall     Stall
@@ -33,6 +34,10 @@ func (j *Judgement) Answers(c *claim.Claim) *Answers {
 		m := &j.Messages[i]
 		phase, _ := j.PhaseAt(m.Sched)
 		if !m.Published || !c.About(m.Lane()) || !c.In(phase) {
+			continue
+		}
+		if j.Vendors[m.publisher].stalled(m) {
+			a.Stalled++
 			continue
 		}
 		about = append(about, m)

@@ -127,5 +127,16 @@ func (p *Pair) Displaced() bool {
 	return slices.ContainsFunc(p.Vendor.displaced, p.Message.due().overlaps)
 }
 
+// Stalled reports whether the recipient had stopped reading, or was catching up, while the message was due.
+// A recipient that a fault had displaced as well is displaced.
+func (p *Pair) Stalled() bool {
+	return !p.Displaced() && p.Vendor.stalled(p.Message)
+}
+
+// stalled tells whether the vendor had stopped reading, or was catching up, while the message was due.
+func (v *Vendor) stalled(m *Message) bool {
+	return slices.ContainsFunc(v.Pauses, func(p Pause) bool { return p.span().overlaps(m.due()) })
+}
+
 // Offline reports whether the recipient had no joined session at some time while the message was due.
 func (p *Pair) Offline() bool { return slices.ContainsFunc(p.Vendor.offline, p.Message.due().overlaps) }

@@ -30,7 +30,9 @@ func (p *Pair) Latency() int64 {
 func (p *Pair) In(population claim.Population) bool {
 	switch population {
 	case claim.Connected:
-		return !p.Displaced()
+		return !p.Displaced() && !p.Stalled()
+	case claim.Stalled:
+		return p.Stalled()
 	case claim.Displaced:
 		return p.Displaced()
 	case claim.DualHomed:
@@ -41,12 +43,12 @@ func (p *Pair) In(population claim.Population) bool {
 	return true
 }
 
-// Due calls each with every due delivery, message by message.
+// Due calls each with every due delivery, message by message. Bulk is never due: see Bulk.
 func (j *Judgement) Due(each func(*Pair)) {
 	var p Pair
 	for i := range j.Messages {
 		m := &j.Messages[i]
-		if !m.Published || m.Outcome != Acknowledged {
+		if !m.Published || m.Outcome != Acknowledged || m.Bulk {
 			continue
 		}
 		p.Message = m

@@ -12,6 +12,7 @@ type Window struct {
 	Messages  int
 	Due       int
 	Displaced int // of Due
+	Stalled   int // of Due
 	Lost      int
 	Over      int       // connected ones that came later than SLA
 	Connected Latencies // of connected recipients
@@ -25,9 +26,11 @@ func (j *Judgement) Window(lane string, from, to int64) *Window {
 		m := &j.Messages[i]
 		if m.Published && m.Lane() == lane && m.Sched >= from && m.Sched < to {
 			w.Messages++
-			if m.Outcome == Acknowledged {
+			switch {
+			case j.Vendors[m.publisher].stalled(m): // could not hear an answer
+			case m.Outcome == Acknowledged:
 				w.OK.add(m.Done - m.Sched)
-			} else {
+			default:
 				w.OK.add(math.MaxInt64)
 			}
 		}
@@ -40,8 +43,12 @@ func (j *Judgement) Window(lane string, from, to int64) *Window {
 		if p.Received == 0 {
 			w.Lost++
 		}
-		if p.Displaced() {
+		switch {
+		case p.Displaced():
 			w.Displaced++
+			return
+		case p.Stalled():
+			w.Stalled++
 			return
 		}
 		w.Connected.add(p.Latency())

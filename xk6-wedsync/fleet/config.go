@@ -34,7 +34,11 @@ type Config struct {
 	Drain     time.Duration // how long Leave waits for what is still under way; default 10 s
 	Arrival   time.Duration // how long Arrive waits for the last vendor; default 30 s
 	Handshake time.Duration // how long one connection attempt may take; default the client's own
+	Patience  time.Duration // the same before a vendor has arrived: a server under a storm lets it stand in line; default the client's own
+	Silence   time.Duration // after how long without a sign of life a session is given up; default the client's own
 	Parallel  int           // how many vendors connect at a time; default 4
+
+	Stalled *Stalled // who stops reading now and then; nil: nobody
 
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer
 	TLS     *tls.Config
@@ -63,7 +67,7 @@ func (c *Config) defaults() {
 	orElse(&c.Limit, 2*time.Second)
 	orElse(&c.GiveUp, 10*time.Second)
 	orElse(&c.Drain, 10*time.Second)
-	orElse(&c.Arrival, 30*time.Second)
+	orElse(&c.Arrival, max(30*time.Second, c.Patience))
 	orElse(&c.Parallel, 4)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -108,10 +112,14 @@ func (c *Config) Validate() error {
 		name string
 		is   time.Duration
 	}{{"sla", c.UrgentSLA}, {"sla", c.UpdateSLA}, {"limit", c.Limit}, {"giveUp", c.GiveUp}, {"drain", c.Drain},
-		{"arrival", c.Arrival}, {"handshake", c.Handshake}} {
+		{"arrival", c.Arrival}, {"handshake", c.Handshake}, {"arriveTimeout", c.Patience},
+		{"silence", c.Silence}} {
 		if d.is < 0 {
 			wrong("%s: %s is negative", d.name, d.is)
 		}
+	}
+	if c.Stalled != nil {
+		errs = append(errs, c.Stalled.Validate())
 	}
 	if c.Parallel < 0 {
 		wrong("parallel: %d is negative", c.Parallel)

@@ -17,13 +17,13 @@ import (
 // tally holds the running totals of all weddings.
 type tally struct {
 	vendors, joined, homes atomic.Int64
-	lanes                  [2]laneTally
+	lanes                  [protocol.Lanes]laneTally
 	ack, lag               atomic.Int64 // the worst since the last report, ns
 }
 
 type laneTally struct{ sent, expected, delivered, late, lost atomic.Int64 }
 
-func (t *tally) lane(l protocol.Lane) *laneTally { return &t.lanes[l&1] }
+func (t *tally) lane(l protocol.Lane) *laneTally { return &t.lanes[l] }
 
 // raise lifts a to v if v is greater.
 func raise(a *atomic.Int64, v int64) {
@@ -38,11 +38,13 @@ type Report struct {
 	Homes    int64      `json:"homes"`   // how many sockets there should be, also those of weddings that are yet to arrive
 	Urgent   LaneReport `json:"urgent"`
 	Update   LaneReport `json:"update"`
+	Bulk     LaneReport `json:"bulk"`
 	OKMaxMS  float64    `json:"ok_max_ms"`  // the slowest answer to a publish since the last report
 	LagMaxMS float64    `json:"lag_max_ms"` // the generator's own worst delay since the last report
 }
 
-// LaneReport counts deliveries, except Sent, which counts messages. Expected = Delivered + Lost + Pending.
+// LaneReport counts deliveries, except Sent, which counts messages. Expected = Delivered + Lost + Pending. What is lost
+// of the bulk lane was shed.
 type LaneReport struct {
 	Sent      int64 `json:"sent"`
 	Expected  int64 `json:"expected"`
@@ -57,7 +59,7 @@ func (f *Fleet) Report() Report {
 	t := &f.tally
 	ms := func(a *atomic.Int64) float64 { return float64(a.Swap(0)/1000) / 1000 }
 	return Report{Vendors: t.vendors.Load(), Joined: t.joined.Load(), Homes: t.homes.Load(), Urgent: t.lane(protocol.Urgent).report(),
-		Update: t.lane(protocol.Normal).report(), OKMaxMS: ms(&t.ack), LagMaxMS: ms(&t.lag)}
+		Update: t.lane(protocol.Normal).report(), Bulk: t.lane(protocol.Bulk).report(), OKMaxMS: ms(&t.ack), LagMaxMS: ms(&t.lag)}
 }
 
 // Arrived returns how many vendors are at work now.

@@ -39,6 +39,7 @@ type Fleet struct {
 	shift   *shift // while there are holders
 	stopped bool
 	names   map[string]bool // weddings that are in the books
+	photos  map[int][]byte  // by size
 }
 
 // shift is the time from the first holder to the last, and what runs meanwhile.

@@ -109,7 +109,7 @@ func (s *stage) wedding(cfg Config) *Wedding {
 		s.Fatal(err)
 	}
 	s.Cleanup(w.end)
-	if err := w.Arrive(s.within(10 * time.Second)); err != nil {
+	if err := w.Arrive(s.within(10*time.Second), 0); err != nil {
 		s.Fatal(err)
 	}
 	return w

@@ -3,6 +3,7 @@ package fleet
 import (
 	"time"
 
+	"github.com/wedsync/wedsync/client"
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
 )
@@ -14,6 +15,7 @@ type Message struct {
 	publisher *vendor
 	phase     string
 	sched     time.Time // the intended instant: latencies count from here
+	sent      time.Time // when it was handed to the client
 	accounts  []account // by vendor index
 	expected  int       // recipients that must receive it
 	delivered int       // of them, those who have
@@ -23,6 +25,12 @@ type Message struct {
 	answer    answer
 	complete  chan struct{} // closed when it is answered and every expected recipient has it
 	settled   time.Time     // when its account was closed; zero while it is open
+
+	// Of a bulk message: its one line in the history.
+	bytes  int
+	got    []int64 // by vendor index: when it came first, µs after sent; -1: not
+	copies int     // that came over another session
+	booked bool    // the line is written
 }
 
 // account is one vendor's share in a message.
@@ -54,7 +62,7 @@ type verdict uint8
 
 const (
 	first     verdict = iota // an expected recipient has it now
-	beyond                   // the same, but its sender was not told ok, so that nothing was promised
+	beyond                   // the same, but its sender was not told ok, so that nothing was promised; or it was given up
 	extra                    // a vendor has it that need not
 	duplicate                // the vendor had it already
 )
@@ -73,12 +81,25 @@ func (m *Message) receive(vendor int, at time.Time, sla time.Duration) (verdict,
 	if m.unpromised() {
 		return beyond, latency
 	}
+	if m.lane == protocol.Bulk && !m.settled.IsZero() {
+		return beyond, latency // has been counted as shed
+	}
 	m.delivered++
 	m.slowest = max(m.slowest, latency)
 	if latency > sla {
 		m.late++
 	}
 	return first, latency
+}
+
+// note keeps when a bulk message came first. It tells whether its line in the history will say so: a message that comes
+// after it, or in another way than bulk does, needs one of its own.
+func (m *Message) note(vendor int, what verdict, got *client.Message) bool {
+	if m.lane != protocol.Bulk || m.booked || what == duplicate || got.Replayed {
+		return false
+	}
+	m.got[vendor] = max(got.At.Sub(m.sent).Microseconds(), 0)
+	return true
 }
 
 // unpromised tells that the answer was another than ok. Only an ok is a promise to the recipients.

@@ -78,23 +78,31 @@ func (w *Wedding) send(from string, lane protocol.Lane, event string, payload []
 	v.sent[lane]++
 	id := fmt.Sprintf("%s/%s/%c%d", w.run, v.full, lane.String()[0], v.sent[lane])
 	m := newMessage(id, lane, v, at, w.fleet.Phase(), w.vendors)
+	m.sent = now
 	w.forget(now)
 	w.messages[id] = m
 	w.order = append(w.order, m)
 	w.open++
-	w.publishing.Add(1)
+	w.working.Add(1)
+	if lane == protocol.Bulk {
+		w.queueBulk(m, len(payload))
+	}
 	w.mu.Unlock()
 
 	t := w.fleet.tally.lane(lane)
 	t.sent.Add(1)
 	t.expected.Add(int64(m.expected))
 	w.cfg.Observe(Observation{What: Sent, At: now, Lane: lane, Type: v.Type, Phase: m.phase})
-	if w.books != nil {
+	if w.books != nil && lane != protocol.Bulk {
 		w.books.History.Pub(clock.Of(now), id, w.cfg.ID, v.full, lane.String(), clock.Of(at))
 	}
-	go func() { // owner: w, whose end waits for it; ends at the answer, after GiveUp, or with the wedding; one per open publish
-		defer w.publishing.Done()
-		ctx, cancel := context.WithTimeout(w.ctx, w.cfg.GiveUp)
+	limit := w.cfg.GiveUp
+	if lane == protocol.Bulk {
+		limit = min(limit, w.bulkPatience) // an answer after that would not be booked
+	}
+	go func() { // owner: w, whose end waits for it; ends at the answer, after the limit, or with the wedding; one per open publish
+		defer w.working.Done()
+		ctx, cancel := context.WithTimeout(w.ctx, limit)
 		defer cancel()
 		ack, err := v.client.Publish(ctx, client.Publication{ID: id, Event: event, Lane: lane, Payload: payload})
 		w.answered(m, ack, err)
@@ -126,20 +134,22 @@ func (w *Wedding) answered(m *Message, ack client.Ack, err error) {
 		a.outcome, a.why = journal.Info, err.Error()
 	}
 	a.after = at.Sub(m.sched)
-	if w.books != nil {
+	if w.books != nil && m.lane != protocol.Bulk {
 		w.books.History.Done(clock.Of(at), m.id, a.outcome, a.via, a.held, a.why)
 	}
-	o := Observation{What: Answered, At: at, Lane: m.lane, Region: a.via, Type: m.publisher.Type, Phase: m.phase, Latency: a.after}
-	if a.outcome == journal.OK {
-		raise(&w.fleet.tally.ack, int64(a.after))
-	} else {
+	w.mu.Lock()
+	m.answer = a
+	slow := m.publisher.slow(m, w.sla(m.lane))
+	w.close(m, at)
+	w.mu.Unlock()
+	o := Observation{What: Answered, At: at, Lane: m.lane, Region: a.via, Type: m.publisher.Type, Phase: m.phase, Slow: slow, Latency: a.after}
+	switch {
+	case a.outcome != journal.OK:
 		o.What = Refused
+	case m.lane != protocol.Bulk && !slow:
+		raise(&w.fleet.tally.ack, int64(a.after))
 	}
 	w.cfg.Observe(o)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	m.answer = a
-	w.close(m, at)
 }
 
 // close settles a message of which nothing more is awaited. It is called with mu held.
@@ -147,9 +157,14 @@ func (w *Wedding) close(m *Message, at time.Time) {
 	if !m.settled.IsZero() || !m.whole() {
 		return
 	}
-	m.settled = at
 	// Only an ok promises delivery: after another answer the missing are not lost, they are not expected.
 	w.fleet.tally.lane(m.lane).expected.Add(-int64(m.missing()))
+	w.shut(m, at)
+}
+
+// shut notes that nothing more is awaited of a message. It is called with mu held.
+func (w *Wedding) shut(m *Message, at time.Time) {
+	m.settled = at
 	close(m.complete)
 	w.open--
 	if w.open == 0 && w.calm != nil {
@@ -157,31 +172,41 @@ func (w *Wedding) close(m *Message, at time.Time) {
 	}
 }
 
-// settleAll ends the account of every open message: who has not got it by now has lost it. A message without an answer
-// has promised nothing.
+// settleAll ends the account of every open message: who has not got it by now has lost it.
 func (w *Wedding) settleAll() {
 	w.mu.Lock()
-	var lost []Observation
 	now := time.Now()
+	var lost []Observation
 	for _, m := range w.order {
-		if !m.settled.IsZero() {
-			continue
-		}
-		m.settled = now
-		t := w.fleet.tally.lane(m.lane)
-		if m.answer.outcome != journal.OK {
-			t.expected.Add(-int64(m.missing()))
-			continue
-		}
-		t.lost.Add(int64(m.missing()))
-		for i, a := range m.accounts {
-			if a.expected && !a.delivered {
-				lost = append(lost, Observation{What: Lost, At: now, Lane: m.lane, Type: w.vendors[i].Type, Phase: m.phase})
-			}
+		if m.settled.IsZero() && m.lane != protocol.Bulk {
+			lost = append(lost, w.settle(m, now)...)
 		}
 	}
+	lost = append(lost, w.settleBulk(now)...)
 	w.mu.Unlock()
-	for _, o := range lost {
+	w.tell(lost)
+}
+
+// settle closes an account that is not whole and returns who is missing. A message without an answer has promised
+// nothing. It is called with mu held.
+func (w *Wedding) settle(m *Message, now time.Time) (lost []Observation) {
+	t := w.fleet.tally.lane(m.lane)
+	w.shut(m, now)
+	if m.answer.outcome != journal.OK {
+		t.expected.Add(-int64(m.missing()))
+		return nil
+	}
+	t.lost.Add(int64(m.missing()))
+	for i, a := range m.accounts {
+		if a.expected && !a.delivered {
+			lost = append(lost, Observation{What: Lost, At: now, Lane: m.lane, Type: w.vendors[i].Type, Phase: m.phase})
+		}
+	}
+	return lost
+}
+
+func (w *Wedding) tell(all []Observation) {
+	for _, o := range all {
 		w.cfg.Observe(o)
 	}
 }

@@ -14,23 +14,26 @@ import (
 // onMessage books a message that the vendor's application was given.
 func (v *vendor) onMessage(got client.Message) {
 	w := v.w
-	if w.books != nil {
-		w.books.History.Recv(clock.Of(got.At), v.full, got.Session, got.ID, got.Region, got.Replayed)
-	}
 	w.mu.Lock()
 	m := w.messages[got.ID]
 	if m == nil {
 		w.mu.Unlock()
+		v.write(&got)
 		w.cfg.Observe(v.observed(Stray, &got))
 		return
 	}
 	sla := w.sla(m.lane)
 	what, latency := m.receive(v.index, got.At, sla)
+	noted := m.note(v.index, what, &got)
+	slow := v.slow(m, sla)
 	w.close(m, got.At)
 	w.mu.Unlock()
+	if !noted {
+		v.write(&got)
+	}
 
 	o := Observation{What: Delivered, At: got.At, Lane: m.lane, Region: got.Region, Type: v.Type, Phase: m.phase,
-		Replayed: got.Replayed, Latency: latency, Late: latency > sla}
+		Replayed: got.Replayed, Slow: slow, Latency: latency, Late: latency > sla && !slow}
 	if s := w.latencies[got.Region]; s != nil && (what == first || what == beyond) {
 		s[m.lane].Record(latency)
 	}
@@ -49,6 +52,13 @@ func (v *vendor) onMessage(got client.Message) {
 	w.cfg.Observe(o)
 }
 
+// write gives a message that was received a line in the history.
+func (v *vendor) write(got *client.Message) {
+	if b := v.w.books; b != nil {
+		b.History.Recv(clock.Of(got.At), v.full, got.Session, got.ID, got.Region, got.Replayed)
+	}
+}
+
 func (w *Wedding) sla(lane protocol.Lane) time.Duration {
 	if lane == protocol.Urgent {
 		return w.cfg.UrgentSLA
@@ -60,12 +70,27 @@ func (w *Wedding) sla(lane protocol.Lane) time.Duration {
 // The same session bringing a message twice, other than in a replay, is the server's fault.
 func (v *vendor) onDuplicate(got client.Message) {
 	w := v.w
+	if !got.SameSession && w.copied(got.ID) {
+		return
+	}
 	if w.books != nil {
 		w.books.History.Dup(clock.Of(got.At), v.full, got.Session, got.ID, got.Region, got.SameSession, got.Replayed)
 	}
 	if got.SameSession && !got.Replayed {
 		w.cfg.Observe(v.observed(Duplicate, &got))
 	}
+}
+
+// copied counts a second copy of a bulk message, if its line in the history is still to be written.
+func (w *Wedding) copied(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.messages[id]
+	if m == nil || m.lane != protocol.Bulk || m.booked {
+		return false
+	}
+	m.copies++
+	return true
 }
 
 // observed is an observation of a message that has no account here.
@@ -95,7 +120,8 @@ func (v *vendor) onState(s client.State) {
 	w := v.w
 	w.mu.Lock()
 	_, was := v.joined[s.Session]
-	arrives, failed := false, false
+	arrives, failed, moved := false, false, false
+	due := v.due
 	switch s.Phase {
 	case client.Joined:
 		v.joined[s.Session] = s.Region
@@ -112,6 +138,7 @@ func (v *vendor) onState(s client.State) {
 			w.fleet.tally.joined.Add(-1)
 		}
 		failed = was && s.Phase == client.Closed && !v.leaving
+		moved = was && s.Phase == client.Left && s.Reason == client.ReasonMoved
 		if s.Phase == client.Closed {
 			v.trouble = s.Region + ": " + s.Reason
 		}
@@ -124,7 +151,16 @@ func (v *vendor) onState(s client.State) {
 		}
 	}
 	w.mu.Unlock()
-	if failed {
-		w.cfg.Observe(Observation{What: Failover, At: s.At, Region: s.Region, Type: v.Type, Phase: w.fleet.Phase()})
+	o := Observation{At: s.At, Region: s.Region, Type: v.Type, Phase: w.fleet.Phase()}
+	switch {
+	case failed:
+		o.What = Failover
+	case moved:
+		o.What = Moved
+	case arrives:
+		o.What, o.Latency = Arrival, s.At.Sub(due)
+	default:
+		return
 	}
+	w.cfg.Observe(o)
 }

@@ -54,6 +54,19 @@ func (w *Wedding) Schedule(cfg ScheduleConfig) (*Schedule, error) {
 	return &Schedule{cfg: cfg, w: w, rnd: rnd, first: time.Now().Add(shift)}, nil
 }
 
+// Wait waits and returns true; false means that the drill has said stop, or that ctx is done, before.
+func (f *Fleet) Wait(ctx context.Context, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-f.stop:
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // Next waits for the next instant and returns it; false means that the schedule is over: its time is up, the drill has
 // said stop, the wedding has ended, or ctx is done. Not for concurrent use.
 func (s *Schedule) Next(ctx context.Context) (time.Time, bool) {

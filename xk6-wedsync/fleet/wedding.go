@@ -5,12 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/wedsync/wedsync/client"
 	"github.com/wedsync/wedsync/internal/clock"
@@ -20,28 +17,31 @@ import (
 
 // Wedding is a group of vendors on one channel. It lives from NewWedding until Leave, or until its context ends.
 type Wedding struct {
-	cfg       Config
-	fleet     *Fleet
-	books     *Books // nil: nothing is written
-	run       string // makes the ids of this wedding's messages unlike those of any other run
-	vendors   []*vendor
-	byName    map[string]*vendor
-	homes     int64                          // of all vendors
-	latencies map[string]*[2]*journal.Series // by region and lane; nil without books
-	schedules atomic.Int64
+	cfg          Config
+	fleet        *Fleet
+	books        *Books // nil: nothing is written
+	run          string // makes the ids of this wedding's messages unlike those of any other run
+	vendors      []*vendor
+	byName       map[string]*vendor
+	homes        int64                                       // of all vendors
+	bulkPatience time.Duration                               // shorter in tests
+	latencies    map[string]*[protocol.Lanes]*journal.Series // by region and lane; nil without books
+	schedules    atomic.Int64
 
-	ctx        context.Context // of everything that is under way; its end ends the wedding
-	cancel     context.CancelFunc
-	leaving    chan struct{}
-	leaveOnce  sync.Once
-	ended      chan struct{}
-	endOnce    sync.Once
-	publishing sync.WaitGroup
+	ctx       context.Context // of everything that is under way; its end ends the wedding
+	cancel    context.CancelFunc
+	leaving   chan struct{}
+	leaveOnce sync.Once
+	ended     chan struct{}
+	endOnce   sync.Once
+	working   sync.WaitGroup // publishes, stalls, the sweep of bulk messages
 
 	mu sync.Mutex // guards the following, and the vendors
 	// messages holds the open ones, and the settled ones as long as a duplicate may still come.
 	messages map[string]*Message
 	order    []*Message    // the same, oldest first
+	bulk     []*Message    // bulk messages whose line in the history is to be written, oldest first
+	sweeping bool          // somebody looks after them
 	open     int           // how many are not whole
 	calm     chan struct{} // closed when none is open, once somebody waits for that; else nil
 	entered  bool
@@ -56,10 +56,15 @@ type vendor struct {
 	full   string // w001/planner-1: its name in the journal
 	client *client.Client
 
+	tap *tap // nil: it always reads
+
 	arrived, leaving bool
-	sent             [2]int         // messages by lane
+	due              time.Time // when it was to arrive
+	sent             [protocol.Lanes]int
 	joined           map[int]string // the region of each joined session
 	trouble          string         // where and why a session failed last
+
+	stalledFrom, stalledTo time.Time // the last stall; To is zero as long as it lasts
 }
 
 // remember is how long a settled message is kept to recognise its duplicates; a resume replays 5 s.
@@ -72,9 +77,16 @@ func (f *Fleet) NewWedding(ctx context.Context, cfg Config) (*Wedding, error) {
 		return nil, err
 	}
 	w := &Wedding{cfg: cfg, fleet: f, run: token(), byName: map[string]*vendor{}, messages: map[string]*Message{},
-		leaving: make(chan struct{}), ended: make(chan struct{})}
+		bulkPatience: bulkPatience, leaving: make(chan struct{}), ended: make(chan struct{})}
+	var stall map[string]bool
+	if cfg.Stalled != nil {
+		stall = stallers(cfg.Vendors, cfg.Stalled.Share, cfg.Index, cfg.Seed)
+	}
 	for i, v := range cfg.Vendors {
 		x := &vendor{Vendor: v, w: w, index: i, full: cfg.ID + "/" + v.Name, joined: map[int]string{}}
+		if stall[v.Name] {
+			x.tap = newTap()
+		}
 		var err error
 		if x.client, err = client.New(w.clientConfig(x)); err != nil {
 			return nil, fmt.Errorf("vendor %s: %w", v.Name, err)
@@ -96,13 +108,23 @@ func token() string {
 }
 
 func (w *Wedding) clientConfig(v *vendor) client.Config {
-	return client.Config{
+	c := client.Config{
 		Endpoints: endpoints(w.cfg.Regions, w.cfg.Index, v.index, w.cfg.Seed), Homes: v.Homes,
 		Topic: w.cfg.Topic, Private: w.cfg.Private, Key: v.Name, Token: w.cfg.Token, Version: w.cfg.Version,
 		Receipts: v.Type == Planner, Confirm: true, DialTimeout: w.cfg.Handshake, ReturnAfter: client.DefaultReturnAfter,
 		NetDial: w.cfg.NetDial, TLS: w.cfg.TLS, Logger: w.cfg.Logger,
 		OnMessage: v.onMessage, OnDuplicate: v.onDuplicate, OnState: v.onState, OnReceipt: v.onReceipt,
 	}
+	if w.cfg.Patience > 0 {
+		c.DialTimeout, c.JoinTimeout = w.cfg.Patience, w.cfg.Patience
+	}
+	if w.cfg.Silence > 0 {
+		c.SilenceLimit, c.HeartbeatInterval = w.cfg.Silence, w.cfg.Silence*3/5
+	}
+	if v.tap != nil {
+		c.NetDial, c.SilenceLimit = v.tap.through(w.cfg.NetDial), max(c.SilenceLimit, w.cfg.Stalled.silence())
+	}
+	return c
 }
 
 // ID returns the wedding's name in the run.
@@ -110,53 +132,6 @@ func (w *Wedding) ID() string { return w.cfg.ID }
 
 // Vendors returns who works at the wedding.
 func (w *Wedding) Vendors() []Vendor { return w.cfg.Vendors }
-
-// Arrive connects all vendors and returns when every home of each is joined, or with an error that names those that
-// could not.
-func (w *Wedding) Arrive(ctx context.Context) error {
-	if err := w.enter(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Arrival)
-	defer cancel()
-	defer context.AfterFunc(w.ctx, cancel)()
-	var connecting errgroup.Group
-	connecting.SetLimit(w.cfg.Parallel)
-	errs := make([]error, len(w.vendors))
-	for i, v := range w.vendors {
-		connecting.Go(func() error { // owner: Arrive, which waits; ends with ctx; at most Parallel
-			errs[i] = v.client.Connect(ctx)
-			return nil
-		})
-	}
-	_ = connecting.Wait() // the errors stand in errs, all of them
-	return w.absent(errs)
-}
-
-// absent words who could not arrive, and why one of them could not: the others usually have the same reason.
-func (w *Wedding) absent(errs []error) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var names []string
-	var why error
-	for i, err := range errs {
-		if err == nil {
-			continue
-		}
-		names = append(names, w.vendors[i].Name)
-		if why == nil {
-			why = err
-			if trouble := w.vendors[i].trouble; trouble != "" {
-				why = fmt.Errorf("%w (the last attempt: %s)", err, trouble)
-			}
-		}
-	}
-	if why == nil {
-		return nil
-	}
-	return fmt.Errorf("wedding %s: %d of %d vendors could not arrive (%s): %w",
-		w.cfg.ID, len(names), len(errs), strings.Join(names, ", "), why)
-}
 
 // enter puts the wedding into the fleet and into the books.
 func (w *Wedding) enter() error {
@@ -178,10 +153,10 @@ func (w *Wedding) enter() error {
 	if books == nil {
 		return nil
 	}
-	w.latencies = map[string]*[2]*journal.Series{}
+	w.latencies = map[string]*[protocol.Lanes]*journal.Series{}
 	for _, r := range w.cfg.Regions {
-		var s [2]*journal.Series
-		for _, lane := range []protocol.Lane{protocol.Normal, protocol.Urgent} {
+		var s [protocol.Lanes]*journal.Series
+		for lane := range protocol.Lane(protocol.Lanes) {
 			if s[lane], err = books.Latency.Series(journal.Tag(lane.String(), r.Name)); err != nil {
 				return err
 			}
@@ -244,7 +219,7 @@ func (w *Wedding) end() {
 			})
 		}
 		closing.Wait()
-		w.publishing.Wait()
+		w.working.Wait()
 		w.settleAll()
 		w.mu.Lock()
 		entered := w.entered

@@ -212,7 +212,7 @@ func TestContextEndsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Arrive(ctx); err != nil {
+	if err := w.Arrive(ctx, 0); err != nil {
 		t.Fatal(err)
 	}
 	sched, err := w.Schedule(ScheduleConfig{Every: time.Hour})
@@ -247,10 +247,10 @@ func TestMisuse(t *testing.T) {
 	}
 	_, err = w.Urgent("planner-1", "x", time.Time{})
 	expect(err, "await arrive() before")
-	if err := w.Arrive(s.Context()); err != nil {
+	if err := w.Arrive(s.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	expect(w.Arrive(s.Context()), "arrived already")
+	expect(w.Arrive(s.Context(), 0), "arrived already")
 	_, err = w.Urgent("nobody", "x", time.Time{})
 	expect(err, `no vendor "nobody"`)
 	_, err = w.Update("planner-1", "urgent", nil, time.Time{})
@@ -264,35 +264,15 @@ func TestMisuse(t *testing.T) {
 	if err := errors.Join(w.Leave(s.Context()), w.Leave(s.Context())); err != nil {
 		t.Errorf("leaving twice: %v", err)
 	}
-	expect(w.Arrive(s.Context()), "arrived already")
+	expect(w.Arrive(s.Context(), 0), "arrived already")
 	again, err := s.fleet.NewWedding(s.Context(), s.config(trio()...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(again.Arrive(s.Context()), "id of its own")
+	expect(again.Arrive(s.Context(), 0), "id of its own")
 	again.end()
 	expect(s.fleet.Open(books), "there is one already")
 	s.shut(books)
-}
-
-func TestArriveNamesWhoCannot(t *testing.T) {
-	s := newStage(t, FleetConfig{})
-	cfg := s.config(trio()...)
-	cfg.Arrival = 300 * time.Millisecond
-	for _, r := range []string{"eu-west", "us-east", "ap-southeast"} {
-		s.server.Kill(r)
-	}
-	w, err := s.fleet.NewWedding(s.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = w.Arrive(s.Context())
-	for _, want := range []string{"3 of 3 vendors", "planner-1, florist-1, band-1", "connection refused"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in: %v", want, err)
-		}
-	}
-	w.end()
 }
 
 // BenchmarkDelivery is the way of one message through a vendor's callback: accounts, journal and histogram.
@@ -311,7 +291,7 @@ func BenchmarkDelivery(b *testing.B) {
 		b.Fatal(err)
 	}
 	f := New(FleetConfig{})
-	w := &Wedding{fleet: f, books: &Books{history, latency}, messages: map[string]*Message{}, latencies: map[string]*[2]*journal.Series{"eu-west": {series, series}}}
+	w := &Wedding{fleet: f, books: &Books{history, latency}, messages: map[string]*Message{}, latencies: map[string]*[protocol.Lanes]*journal.Series{"eu-west": {series, series, series}}}
 	w.cfg.Observe = func(Observation) {}
 	for i, v := range Vendors(12, 2, 0, 0, 1) {
 		w.vendors = append(w.vendors, &vendor{Vendor: v, w: w, index: i, full: "w001/" + v.Name, arrived: true})

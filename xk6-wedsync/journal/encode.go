@@ -11,7 +11,7 @@ func Append(dst []byte, r *Record) []byte {
 	dst = append(dst, r.Kind.String()...)
 	dst = append(dst, '"')
 	for _, k := range layouts[r.Kind] {
-		if k == kReplayed && !r.Replayed {
+		if r.absent(k) {
 			continue
 		}
 		dst = append(dst, keyText[k]...)
@@ -26,6 +26,17 @@ func Append(dst []byte, r *Record) []byte {
 			dst = strconv.AppendBool(dst, r.Same)
 		case k == kReplayed:
 			dst = append(dst, "true"...)
+		case k == kOn:
+			dst = strconv.AppendBool(dst, r.On)
+		case k == kGot:
+			dst = append(dst, '[')
+			for i, us := range r.Got {
+				if i > 0 {
+					dst = append(dst, ',')
+				}
+				dst = strconv.AppendInt(dst, us, 10)
+			}
+			dst = append(dst, ']')
 		case k == kHeld:
 			dst = append(dst, '[')
 			for i, s := range r.Held {

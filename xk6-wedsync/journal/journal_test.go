@@ -40,10 +40,14 @@ var evening = []Record{
 	{Kind: Lag, T: 2500, MaxNS: 120000},
 	{Kind: Pub, T: 3000, ID: "r1/w001/planner-1/n1", Wedding: "w001", Vendor: "w001/planner-1", Lane: Normal, Sched: 3000},
 	{Kind: Done, T: 3010, ID: "r1/w001/planner-1/n1", Out: Info, Why: "no answer: \"timeout\"\n\\ 花 \x01"},
+	{Kind: Stall, T: 3011, Vendor: "w001/florist-1", On: true},
 	{Kind: Session, T: 3020, Vendor: "w001/florist-1", Session: 1, Region: "us-east", State: Closed, Why: "1006"},
+	{Kind: Stall, T: 3021, Vendor: "w001/florist-1"},
+	{Kind: Bulk, T: 3015, ID: "r1/w001/florist-1/b1", Wedding: "w001", Vendor: "w001/florist-1", Sched: 3014, Bytes: 20000,
+		Done: 3019, Out: OK, Via: "us-east", Copies: 1, Got: []int64{4210, -1}},
 	{Kind: Recv, T: 3030, Vendor: "w001/florist-1", Session: 3, ID: "r1/w001/planner-1/n1", Via: "eu-west", Replayed: true},
 	{Kind: Leaving, T: 4000, Vendor: "w001/florist-1"},
-	{Kind: End, T: 5000, WallNS: 1763873000000004000, Pubs: 2, Dones: 2, Recvs: 2, Dups: 2},
+	{Kind: End, T: 5000, WallNS: 1763873000000004000, Pubs: 2, Dones: 2, Recvs: 2, Dups: 2, Bulks: 1},
 }
 
 func text(records []Record) []byte {
@@ -88,7 +92,7 @@ func TestReadRefuses(t *testing.T) {
 		"two runs":             {run + run + end, "line 2: the first line"},
 		"after the end":        {run + end + end, "line 3: a record after the end"},
 		"half after the end":   {run + end + `{"e`, "line 3: something follows"},
-		"other schema":         {strings.Replace(run, "/1", "/9", 1) + end, `"wedsync.history/9" is not one of`},
+		"other schema":         {strings.Replace(run, "/2", "/9", 1) + end, `"wedsync.history/9" is not one of`},
 		"unknown kind":         {run + `{"e":"gossip","t":1}` + "\n" + end, `line 2: unknown kind of record "gossip"`},
 		"unknown key":          {run + `{"e":"arrived","t":1,"v":"a","x":1}` + "\n" + end, "line 2: arrived record: expected its end"},
 		"missing key":          {run + `{"e":"arrived","t":1}` + "\n" + end, `expected "v"`},
@@ -107,6 +111,9 @@ func TestReadRefuses(t *testing.T) {
 		"the end lies":         {run + strings.Replace(end, `"recvs":0`, `"recvs":1`, 1), "counts 1 recv records, the file holds 0"},
 		"a very long line":     {run + strings.Repeat("x", maxLine+1), "token too long"},
 		"held is not a list":   {run + `{"e":"done","t":1,"id":"i","out":"ok","via":"","held":"eu","why":""}` + "\n" + end, "expected a list"},
+		"no bulks":             {run + strings.Replace(end, `"dropped"`, `"bulks":0,"dropped"`, 1), "only when there are any"},
+		"the end lies of bulk": {run + strings.Replace(end, `"dropped"`, `"bulks":1,"dropped"`, 1), "counts 1 bulk records, the file holds 0"},
+		"got is not a list":    {run + `{"e":"bulk","t":1,"id":"i","w":"w","v":"v","sched":1,"bytes":1,"done":1,"out":"ok","via":"","why":"","copies":0,"got":1}` + "\n" + end, "expected a list"},
 		"held without commas":  {run + `{"e":"done","t":1,"id":"i","out":"ok","via":"","held":["a""b"],"why":""}` + "\n" + end, "expected , or ]"},
 		"same is not a bool":   {run + `{"e":"dup","t":1,"v":"a","s":1,"id":"i","via":"r","same":1}` + "\n" + end, "expected true or false"},
 		"minus zero":           {run + `{"e":"lag","t":-0,"max_ns":1}` + "\n" + end, "not a number"},
@@ -151,6 +158,12 @@ func TestRoundTrip(t *testing.T) {
 				r.Same = rapid.Bool().Draw(t, "same")
 			case k == kReplayed:
 				r.Replayed = rapid.Bool().Draw(t, "replayed")
+			case k == kOn:
+				r.On = rapid.Bool().Draw(t, "on")
+			case k == kGot:
+				if got := rapid.SliceOf(rapid.Int64()).Draw(t, "got"); len(got) > 0 {
+					r.Got = got
+				}
 			case k == kHeld:
 				if held := rapid.SliceOf(rapid.String()).Draw(t, "held"); len(held) > 0 {
 					r.Held = held
@@ -205,6 +218,8 @@ func TestWriterKeepsEverything(t *testing.T) {
 	w.Arrived(2, "w001/florist-1")
 	w.Pub(3, "x", "w001", "w001/florist-1", Urgent, 3)
 	w.Done(4, "x", OK, "eu-west", []string{"eu-west"}, "")
+	w.Bulk(Record{T: 4, ID: "y", Wedding: "w001", Vendor: "w001/florist-1", Out: Info, Got: []int64{-1}})
+	w.Stall(4, "w001/florist-1", true)
 	w.Lag(5, time.Millisecond)
 	w.Leaving(6, "w001/florist-1")
 	all.Wait()
@@ -223,7 +238,7 @@ func TestWriterKeepsEverything(t *testing.T) {
 	if err := Read(file, func(r Record) error { n[r.Kind]++; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	want := map[Kind]int{Run: 1, Vendor: 1, Session: 1, Arrived: 1, Leaving: 1, Pub: 1, Done: 1, Lag: 1, End: 1,
+	want := map[Kind]int{Run: 1, Vendor: 1, Session: 1, Arrived: 1, Leaving: 1, Pub: 1, Done: 1, Bulk: 1, Stall: 1, Lag: 1, End: 1,
 		Recv: vendors * each, Dup: vendors * each}
 	if diff := cmp.Diff(want, n); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
@@ -345,4 +360,12 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1002, "ns/record")
+}
+
+// TestReadsVersionOne: the bundles of earlier runs stay readable.
+func TestReadsVersionOne(t *testing.T) {
+	old := strings.Replace(string(text(evening[:1])), Schema, schemaV1, 1) + `{"e":"end","t":9,"wall_ns":9,"pubs":0,"dones":0,"recvs":0,"dups":0,"dropped":0}` + "\n"
+	if err := Read(strings.NewReader(old), func(Record) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 }

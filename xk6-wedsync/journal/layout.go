@@ -9,11 +9,15 @@ const (
 	kHomes
 	kSession
 	kSched
+	kDone
+	kBytes
+	kCopies
 	kMaxNS
 	kPubs
 	kDones
 	kRecvs
 	kDups
+	kBulks
 	kDropped
 	kSchema // from here on strings
 	kWedding
@@ -28,21 +32,24 @@ const (
 	kVia
 	kSeed // and the ones of a type of their own
 	kHeld
+	kGot
 	kSame
 	kReplayed
+	kOn
 	keys
 )
 
 // keyText holds what precedes a value: a comma, the key, a colon.
 var keyText = [keys]string{
-	kT: `,"t":`, kWallNS: `,"wall_ns":`, kHomes: `,"homes":`, kSession: `,"s":`, kSched: `,"sched":`, kMaxNS: `,"max_ns":`,
-	kPubs: `,"pubs":`, kDones: `,"dones":`, kRecvs: `,"recvs":`, kDups: `,"dups":`, kDropped: `,"dropped":`,
+	kT: `,"t":`, kWallNS: `,"wall_ns":`, kHomes: `,"homes":`, kSession: `,"s":`, kSched: `,"sched":`, kDone: `,"done":`,
+	kBytes: `,"bytes":`, kCopies: `,"copies":`, kMaxNS: `,"max_ns":`,
+	kPubs: `,"pubs":`, kDones: `,"dones":`, kRecvs: `,"recvs":`, kDups: `,"dups":`, kBulks: `,"bulks":`, kDropped: `,"dropped":`,
 	kSchema: `,"schema":`, kWedding: `,"w":`, kVendor: `,"v":`, kType: `,"type":`, kRegion: `,"region":`, kState: `,"state":`,
 	kWhy: `,"why":`, kID: `,"id":`, kLane: `,"lane":`, kOut: `,"out":`, kVia: `,"via":`,
-	kSeed: `,"seed":`, kHeld: `,"held":`, kSame: `,"same":`, kReplayed: `,"replayed":`,
+	kSeed: `,"seed":`, kHeld: `,"held":`, kGot: `,"got":`, kSame: `,"same":`, kReplayed: `,"replayed":`, kOn: `,"on":`,
 }
 
-// layouts is the order of keys of each kind. kReplayed alone may be absent: it is written only when true.
+// layouts is the order of keys of each kind. Two keys may be absent, see absent.
 var layouts = [kinds][]key{
 	Run:     {kSchema, kT, kWallNS, kSeed},
 	Vendor:  {kT, kWedding, kVendor, kType, kHomes},
@@ -53,8 +60,15 @@ var layouts = [kinds][]key{
 	Done:    {kT, kID, kOut, kVia, kHeld, kWhy},
 	Recv:    {kT, kVendor, kSession, kID, kVia, kReplayed},
 	Dup:     {kT, kVendor, kSession, kID, kVia, kSame, kReplayed},
+	Bulk:    {kT, kID, kWedding, kVendor, kSched, kBytes, kDone, kOut, kVia, kWhy, kCopies, kGot},
+	Stall:   {kT, kVendor, kOn},
 	Lag:     {kT, kMaxNS},
-	End:     {kT, kWallNS, kPubs, kDones, kRecvs, kDups, kDropped},
+	End:     {kT, kWallNS, kPubs, kDones, kRecvs, kDups, kBulks, kDropped},
+}
+
+// absent tells that a key is not written, because its value goes without saying.
+func (r *Record) absent(k key) bool {
+	return k == kReplayed && !r.Replayed || k == kBulks && r.Bulks == 0
 }
 
 // integer returns the field of an integer key, nil for another.
@@ -70,6 +84,12 @@ func (r *Record) integer(k key) *int64 {
 		return &r.Session
 	case kSched:
 		return &r.Sched
+	case kDone:
+		return &r.Done
+	case kBytes:
+		return &r.Bytes
+	case kCopies:
+		return &r.Copies
 	case kMaxNS:
 		return &r.MaxNS
 	case kPubs:
@@ -80,6 +100,8 @@ func (r *Record) integer(k key) *int64 {
 		return &r.Recvs
 	case kDups:
 		return &r.Dups
+	case kBulks:
+		return &r.Bulks
 	case kDropped:
 		return &r.Dropped
 	}
@@ -119,9 +141,9 @@ func (r *Record) text(k key) *string {
 func words(k key) []string {
 	switch k {
 	case kSchema:
-		return []string{Schema}
+		return []string{Schema, schemaV1}
 	case kState:
-		return []string{Dialing, Opened, Joined, Left, Closed}
+		return []string{Dialing, Opened, Joined, CaughtUp, Left, Closed}
 	case kLane:
 		return []string{Urgent, Normal}
 	case kOut:

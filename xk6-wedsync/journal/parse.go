@@ -28,7 +28,7 @@ func Parse(line []byte) (Record, error) {
 	for _, k := range layouts[r.Kind] {
 		text := keyText[k]
 		if !p.take(text) {
-			if k == kReplayed {
+			if r.absent(k) {
 				continue
 			}
 			return r, fmt.Errorf("%s record: expected %s, found %s", name, text[1:len(text)-1], p.found())
@@ -66,7 +66,9 @@ func (p *parser) found() string {
 func (p *parser) value(r *Record, k key) (err error) {
 	switch {
 	case k < kSchema:
-		*r.integer(k), err = p.int()
+		if *r.integer(k), err = p.int(); err == nil && r.absent(k) {
+			err = fmt.Errorf("is written only when there are any")
+		}
 	case k < kSeed:
 		f := r.text(k)
 		if *f, err = p.str(); err == nil {
@@ -82,8 +84,12 @@ func (p *parser) value(r *Record, k key) (err error) {
 		if r.Replayed, err = p.bool(); err == nil && !r.Replayed {
 			err = fmt.Errorf("is written only when true")
 		}
+	case k == kOn:
+		r.On, err = p.bool()
 	case k == kHeld:
-		r.Held, err = p.strs()
+		r.Held, err = list(p, p.str)
+	case k == kGot:
+		r.Got, err = list(p, p.int)
 	}
 	return err
 }
@@ -131,22 +137,23 @@ func (p *parser) bool() (bool, error) {
 	return false, fmt.Errorf("expected true or false, found %s", p.found())
 }
 
-func (p *parser) strs() ([]string, error) {
+// list reads what one reads, any number of times; none is nil.
+func list[T any](p *parser, one func() (T, error)) ([]T, error) {
 	if !p.take("[") {
 		return nil, fmt.Errorf("expected a list, found %s", p.found())
 	}
 	if p.take("]") {
 		return nil, nil
 	}
-	var list []string
+	var all []T
 	for {
-		s, err := p.str()
+		v, err := one()
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, s)
+		all = append(all, v)
 		if p.take("]") {
-			return list, nil
+			return all, nil
 		}
 		if !p.take(",") {
 			return nil, fmt.Errorf("expected , or ], found %s", p.found())

@@ -87,7 +87,7 @@ func (r *Record) agrees(n *[kinds]int64) error {
 	for _, c := range []struct {
 		kind Kind
 		says int64
-	}{{Pub, r.Pubs}, {Done, r.Dones}, {Recv, r.Recvs}, {Dup, r.Dups}} {
+	}{{Pub, r.Pubs}, {Done, r.Dones}, {Recv, r.Recvs}, {Dup, r.Dups}, {Bulk, r.Bulks}} {
 		if n[c.kind] != c.says {
 			return fmt.Errorf("the end record counts %d %s records, the file holds %d", c.says, c.kind, n[c.kind])
 		}

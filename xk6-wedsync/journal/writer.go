@@ -70,7 +70,7 @@ func (w *Writer) Close() error {
 	}
 	now := clock.Read()
 	w.pending = Append(w.pending, &Record{Kind: End, T: now.MonoNS, WallNS: now.WallNS, Pubs: w.counts[Pub],
-		Dones: w.counts[Done], Recvs: w.counts[Recv], Dups: w.counts[Dup], Dropped: w.dropped})
+		Dones: w.counts[Done], Recvs: w.counts[Recv], Dups: w.counts[Dup], Bulks: w.counts[Bulk], Dropped: w.dropped})
 	w.closed = true
 	dropped := w.dropped
 	w.mu.Unlock()
@@ -121,6 +121,17 @@ func (w *Writer) Recv(t int64, vendor string, session int, id, via string, repla
 // delivered it.
 func (w *Writer) Dup(t int64, vendor string, session int, id, via string, same, replayed bool) {
 	w.add(&Record{Kind: Dup, T: t, Vendor: vendor, Session: int64(session), ID: id, Via: via, Same: same, Replayed: replayed})
+}
+
+// Bulk notes a message of the bulk lane and what became of it. Kind is set here.
+func (w *Writer) Bulk(r Record) {
+	r.Kind = Bulk
+	w.add(&r)
+}
+
+// Stall notes that a vendor stops reading its sockets, or reads them again.
+func (w *Writer) Stall(t int64, vendor string, on bool) {
+	w.add(&Record{Kind: Stall, T: t, Vendor: vendor, On: on})
 }
 
 // Lag notes the generator's own worst delay since the last note.
