@@ -12,6 +12,7 @@ import (
 	"github.com/wedsync/wedsync/chaos/journal"
 	"github.com/wedsync/wedsync/reports/check"
 	"github.com/wedsync/wedsync/reports/claim"
+	"github.com/wedsync/wedsync/reports/nodes"
 )
 
 // Analyze computes every figure of a bundle from its inputs: raw/, manifest.json and drill.yaml. It is a
@@ -39,11 +40,14 @@ type analysis struct {
 	judged   *check.Judgement
 	store    *check.Store
 	recorded recorded // what raw/latency.hlog counts
+	nodes    []nodes.Node
+	actions  map[uint64]ActionProof // by injection
 
 	zero   int64 // beginning of the measured span: where the report's time axis starts
 	health *check.Health
 	curves []Curve
 	held   *check.Holding // of both lanes
+	trends []TrendRow     // of the flat claims
 }
 
 func (a *analysis) read(dir string) error {
@@ -68,6 +72,12 @@ func (a *analysis) read(dir string) error {
 	if a.recorded, err = readRaw(dir, LatencyFile, readRecorded); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(a.manifest.Files, func(f File) bool { return f.Path == NodesFile }) {
+		if a.nodes, err = readRaw(dir, NodesFile, nodes.Read); err != nil {
+			return err
+		}
+	}
+	a.actions = actions(entries)
 	if a.drill.Name != a.manifest.Drill {
 		return fmt.Errorf("%s is of drill %q, %s of %q", DrillFile, a.drill.Name, ManifestFile, a.manifest.Drill)
 	}
@@ -114,6 +124,7 @@ func (a *analysis) summary() *Summary {
 		Latency: a.curves, Phases: a.phases(), Delivery: a.delivery(), Answers: a.answers(), Holding: a.holding(),
 		Failovers: a.failovers(), Injections: a.injections(), Generator: a.generator(),
 		Flaws: a.judged.Counted, Problems: a.problems(), Fleet: a.fleet(),
+		Bulk: a.bulk(), Moves: a.moves(), Pauses: a.pauses(), Recoveries: a.recoveries(), Nodes: a.nodeRows(), Trends: a.trends,
 		Inputs: a.manifest.Files, manifest: a.manifest,
 	}
 	s.Verdict, s.Says = verdict(s.Claims, s.Checks)

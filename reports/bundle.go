@@ -24,6 +24,7 @@ const (
 	ChaosFile    = "raw/chaos.jsonl"      // input: what was done to the regions
 	LogFile      = "raw/log.jsonl.gz"     // input: what every node's log held at the end
 	LatencyFile  = "raw/latency.hlog"     // input: the generator's own histograms, as a cross-check
+	NodesFile    = "raw/nodes.jsonl"      // input: what the server processes took; bundles of before have none
 
 	SummaryFile = "summary.json"
 	ReportFile  = "report.html"

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wedsync/wedsync/reports/claim"
+	"github.com/wedsync/wedsync/reports/nodes"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -243,8 +244,23 @@ func TestEvidenceKeepsTheRest(t *testing.T) {
 
 // TestReportIsSelfContained looks for anything that would need a network or a script.
 func TestReportIsSelfContained(t *testing.T) {
-	dir, _ := written(t)
-	text, err := os.ReadFile(filepath.Join(dir, ReportFile))
+	for name, tt := range map[string]struct {
+		run      *synthetic
+		drawings int
+	}{"a fault": {small(), 4}, "with nodes, bulk and actions": {eventful(), 9}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			tt.run.write(t, dir)
+			if err := Write(dir); err != nil {
+				t.Fatal(err)
+			}
+			selfContained(t, filepath.Join(dir, ReportFile), tt.drawings)
+		})
+	}
+}
+
+func selfContained(t *testing.T, file string, drawings int) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,8 +284,8 @@ func TestReportIsSelfContained(t *testing.T) {
 			open++
 		}
 	}
-	if open != 4 {
-		t.Errorf("%d drawings, want 4", open)
+	if open != drawings {
+		t.Errorf("%d drawings, want %d", open, drawings)
 	}
 }
 
@@ -285,6 +301,9 @@ func TestReportEscapes(t *testing.T) {
 			s.Chaos[i].Name, s.Chaos[i].Action = evil, evil
 		}
 	}
+	s.watch()
+	s.eachSample("us-east-0", 0, func(n *nodes.Sample) { n.Node = evil })
+	s.act(evil, evil, evil)
 	r := *s.connectedUrgent()
 	r.ID = evil
 	s.History[len(s.History)-2] = r // an invented message

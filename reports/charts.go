@@ -15,6 +15,7 @@ import (
 // charts are the drawings of a report, finished.
 type charts struct {
 	Latency, Sessions, Answers, Percentiles template.HTML
+	Nodes                                   []nodeChart
 }
 
 // lead is how much of the time before the first measured phase the time axes show.
@@ -37,7 +38,7 @@ func (a *analysis) charts() charts {
 		}
 		percentiles.Series = append(percentiles.Series, d)
 	}
-	return charts{Latency: a.latencies(t), Sessions: a.sessions(t), Answers: a.okTimes(t), Percentiles: percentiles.Draw()}
+	return charts{Latency: a.latencies(t), Sessions: a.sessions(t), Answers: a.okTimes(t), Percentiles: percentiles.Draw(), Nodes: a.nodeCharts(t)}
 }
 
 // timeline is the common time axis: the measured span with a little before it, and the drain.
@@ -88,6 +89,8 @@ func (a *analysis) latencies(t *svg.Timeline) template.HTML {
 			l.Lost = append(l.Lost, at)
 		case p.Displaced():
 			l.Displaced = append(l.Displaced, point)
+		case p.Stalled():
+			l.Stalled = append(l.Stalled, point)
 		default:
 			l.Connected = append(l.Connected, point)
 		}

@@ -35,11 +35,24 @@ func (a *analysis) claims() []Row {
 			a.judgeHeld(c, &r, b)
 		case c.Kind == claim.Faults:
 			a.judgeFaults(c, &r, b)
+		case c.Kind == claim.Flat:
+			a.judgeFlat(c, &r, b)
+		case c.Kind == claim.Scaled:
+			a.judgeScaled(c, &r, b)
+		case c.Kind == claim.Shed:
+			a.judgeShed(c, &r, b)
+		case c.Kind == claim.Failover:
+			a.judgeFailover(c, &r, b)
 		}
 		r.Verdict, r.weight, r.Why = b.sentence()
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// claimed reports whether the drill has a claim of a kind.
+func (a *analysis) claimed(kind claim.Kind) bool {
+	return slices.ContainsFunc(a.drill.Claims, func(c claim.Claim) bool { return c.Kind == kind })
 }
 
 // unfinished says why nothing of this run can be counted: what is missing from a history would look like

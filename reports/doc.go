@@ -12,6 +12,7 @@
 //	raw/chaos.jsonl ──────┤                                       ┌─▶ summary.json, report.html, junit.xml, *.hgrm
 //	raw/log.jsonl.gz ─────┼─▶ check.Judge ─▶ claims ─▶ Summary ───┤
 //	raw/latency.hlog ─────┤                  checks               └─▶ EVIDENCE.md
+//	raw/nodes.jsonl ──────┤
 //	manifest.json ────────┤
 //	drill.yaml ───────────┘
 //
@@ -39,5 +40,9 @@
 // Latency is receive minus scheduled send. A lost message is infinitely late and stays in every
 // percentile. Percentiles are values that were measured, by nearest rank; limits are judged by exact
 // comparison, inclusive. Bounds on miss rates count messages, not deliveries, because the deliveries of
-// one message are not independent of each other.
+// one message are not independent of each other. Whether a node's memory grows is judged by the interval of
+// a slope that takes account of samples resembling their neighbours (package trend).
+//
+// What not every run has (watched nodes, bulk, actions, a claim about failover) is added to the files only
+// where it is there, so that a bundle from before it existed still has the bytes that it had.
 package reports

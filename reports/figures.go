@@ -30,7 +30,7 @@ func at(l *check.Latencies, p float64) *int64 {
 func curves(j *check.Judgement) []Curve {
 	all := []Curve{}
 	for _, lane := range []string{claim.Urgent, claim.Normal} {
-		for _, population := range []claim.Population{claim.All, claim.Connected, claim.Displaced, claim.DualHomed, claim.SingleHomed} {
+		for _, population := range []claim.Population{claim.All, claim.Connected, claim.Displaced, claim.DualHomed, claim.SingleHomed, claim.Stalled} {
 			t := j.Tally(&claim.Claim{Lane: lane, Population: population, Within: check.SLA})
 			if t.Due == 0 {
 				continue
@@ -60,7 +60,7 @@ func (a *analysis) phases() []PhaseRow {
 		w := a.judged.Window(claim.Urgent, mark.At, end)
 		rows = append(rows, PhaseRow{
 			Phase: mark.Phase, Cycle: mark.Cycle, StartNS: a.since(mark.At), EndNS: a.since(end),
-			Messages: w.Messages, Due: w.Due, Displaced: w.Displaced, Over200: w.Over, Lost: w.Lost,
+			Messages: w.Messages, Due: w.Due, Displaced: w.Displaced, Stalled: w.Stalled, Over200: w.Over, Lost: w.Lost,
 			P50: at(&w.Connected, 50), P99: at(&w.Connected, 99), Max: at(&w.Connected, 100), OKMax: at(&w.OK, 100),
 		})
 	}
@@ -76,7 +76,7 @@ func (a *analysis) delivery() Delivery {
 	}
 	for i := range j.Messages {
 		m := &j.Messages[i]
-		if !m.Published {
+		if !m.Published || m.Bulk {
 			continue
 		}
 		d.Published++
@@ -172,8 +172,7 @@ func failoverRow(inj *check.Injection, population claim.Population, some []check
 		r.Replayed += f.Replayed
 	}
 	figures := func(of func(*check.Failover) int64) Figures {
-		l := check.Summarize(some, of)
-		return Figures{P50: at(l, 50), P99: at(l, 99), Max: at(l, 100)}
+		return figuresOf(check.Summarize(some, of))
 	}
 	r.Detect = figures(func(f *check.Failover) int64 { return f.Detect })
 	r.Rejoin = figures(func(f *check.Failover) int64 { return f.Rejoin })
@@ -187,14 +186,22 @@ func (a *analysis) injections() []InjectionRow {
 	for i := range a.judged.Injections {
 		inj := &a.judged.Injections[i]
 		rows = append(rows, InjectionRow{
-			Number: inj.Number, Cycle: inj.Cycle, What: inj.Kind + " " + inj.Name + " (" + inj.Action + ")",
+			Number: inj.Number, Cycle: inj.Cycle, What: what(inj),
 			Targets: list0(inj.Targets), Regions: list0(inj.Regions),
 			Intent: a.instant(inj.Intent), Injected: a.instant(inj.Injected), Proved: a.instant(inj.Proved),
 			Reverting: a.instant(inj.Reverting), Reverted: a.instant(inj.Reverted), Gone: a.instant(inj.Gone),
 			Urgent: a.judged.SentDuring(inj), Trouble: trouble(inj),
+			ActionProof: a.actions[inj.Number],
 		})
 	}
 	return rows
+}
+
+func what(inj *check.Injection) string {
+	if inj.Kind == actionKind {
+		return "action " + inj.Name
+	}
+	return inj.Kind + " " + inj.Name + " (" + inj.Action + ")"
 }
 
 func (a *analysis) generator() Generator {

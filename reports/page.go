@@ -21,8 +21,14 @@ var pageText string
 //go:embed page.css
 var pageStyle string
 
+// addedStyle is for what not every run has; see Summary.
+//
+//go:embed page.added.css
+var addedStyle string
+
 var pageTemplate = template.Must(template.New(ReportFile).Funcs(template.FuncMap{
 	"count": count, "lat": lat, "sec": sec, "after": after, "percent": percent, "bound": bound, "chip": chip, "commit": commit,
+	"cores": cores, "growth": growth, "slope": slope,
 	"join": func(l []string) string { return strings.Join(l, ", ") }, "short": short, "bytes": size, "duration": func(ns int64) string { return time.Duration(ns).String() },
 	"together": together,
 	"rawname": func(path string) string {
@@ -36,11 +42,15 @@ var pageTemplate = template.Must(template.New(ReportFile).Funcs(template.FuncMap
 // page renders report.html: one file without scripts, fonts or pictures from elsewhere, under a policy that
 // forbids them. The same summary gives the same bytes.
 func page(s *Summary) ([]byte, error) {
-	hash := sha256.Sum256([]byte(pageStyle))
+	style := pageStyle
+	if s.more() {
+		style += addedStyle
+	}
+	hash := sha256.Sum256([]byte(style))
 	var text bytes.Buffer
 	err := pageTemplate.Execute(&text, map[string]any{
 		"S": s, "M": s.manifest, "Charts": s.charts, "NotShown": s.notShown(), "Tiles": s.tiles(),
-		"Style": template.HTML("<style>" + pageStyle + "</style>"), // ours, embedded
+		"Style": template.HTML("<style>" + style + "</style>"), // ours, embedded
 		"Hash":  base64.StdEncoding.EncodeToString(hash[:]),
 		"Class": verdictClass(s.Verdict), "Problems": s.shown(), "Listed": shownAtMost,
 	})
@@ -48,6 +58,12 @@ func page(s *Summary) ([]byte, error) {
 		return nil, fmt.Errorf("rendering %s: %w", ReportFile, err)
 	}
 	return text.Bytes(), nil
+}
+
+// more reports whether there is anything on the page that not every run has. Pages of runs without it keep their bytes.
+func (s *Summary) more() bool {
+	return s.Bulk != nil || s.Pauses != nil || s.Moves != nil || len(s.Nodes) > 0 || len(s.Recoveries) > 0 ||
+		slices.ContainsFunc(s.Injections, func(i InjectionRow) bool { return i.Did != "" })
 }
 
 // shownAtMost bounds the problems of each class on the page.

@@ -35,6 +35,14 @@ type Summary struct {
 	Fleet      Fleet              `json:"fleet"`
 	Inputs     []File             `json:"inputs"`
 
+	// What not every run has. A run without it has no such key, and its files are those of the version before.
+	Bulk       *BulkRow      `json:"bulk,omitempty"`
+	Moves      *MoveRow      `json:"moves,omitempty"`
+	Pauses     *PauseRow     `json:"pauses,omitempty"`
+	Recoveries []RecoveryRow `json:"recoveries,omitempty"` // of drills with a claim of kind failover
+	Nodes      []NodeRow     `json:"nodes,omitempty"`      // over the measured span
+	Trends     []TrendRow    `json:"trends,omitempty"`     // of the flat claims
+
 	manifest *Manifest
 	charts   charts
 }
@@ -93,6 +101,7 @@ type PhaseRow struct {
 	Messages  int         `json:"messages"`
 	Due       int         `json:"due"`
 	Displaced int         `json:"displaced"`
+	Stalled   int         `json:"stalled,omitempty"`
 	Over200   int         `json:"connected_over_200ms"`
 	Lost      int         `json:"lost"`
 	P50       *int64      `json:"connected_p50_ns"`
@@ -191,6 +200,7 @@ type InjectionRow struct {
 	Gone      *int64   `json:"gone_ns"`
 	Urgent    int      `json:"urgent_messages"` // scheduled while it was in force
 	Trouble   string   `json:"trouble"`
+	ActionProof
 }
 
 // Generator is the state of the instrument over the measured span.

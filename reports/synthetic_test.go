@@ -9,6 +9,7 @@ import (
 	chaos "github.com/wedsync/wedsync/chaos/journal"
 	"github.com/wedsync/wedsync/internal/clock"
 	"github.com/wedsync/wedsync/reports/audit"
+	"github.com/wedsync/wedsync/reports/nodes"
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
 )
 
@@ -24,8 +25,9 @@ type synthetic struct {
 	History  []journal.Record
 	Chaos    []chaos.Entry
 	Log      []audit.Record
-	Unread   string // a node whose log nobody asked for
-	Recorded int64  // deliveries in latency.hlog; -1: as many as the history has
+	Nodes    []nodes.Sample // none: nobody looked at the nodes
+	Unread   string         // a node whose log nobody asked for
+	Recorded int64          // deliveries in latency.hlog; -1: as many as the history has
 
 	random *rand.Rand
 	faults []stretch
@@ -313,7 +315,7 @@ func (s *synthetic) recount() {
 		return
 	}
 	last := &s.History[len(s.History)-1]
-	last.Pubs, last.Dones, last.Recvs, last.Dups = 0, 0, 0, 0
+	last.Pubs, last.Dones, last.Recvs, last.Dups, last.Bulks = 0, 0, 0, 0, 0
 	for _, r := range s.History {
 		switch r.Kind {
 		case journal.Pub:
@@ -324,6 +326,8 @@ func (s *synthetic) recount() {
 			last.Recvs++
 		case journal.Dup:
 			last.Dups++
+		case journal.Bulk:
+			last.Bulks++
 		}
 	}
 }

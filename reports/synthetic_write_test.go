@@ -47,6 +47,14 @@ func (s *synthetic) write(t testing.TB, dir string) {
 	}
 	put(ChaosFile, lines.Bytes())
 
+	if len(s.Nodes) > 0 {
+		lines.Reset()
+		for _, n := range s.Nodes {
+			must(json.NewEncoder(&lines).Encode(n))
+		}
+		put(NodesFile, lines.Bytes())
+	}
+
 	zipped.Reset()
 	log := audit.NewWriter(&zipped)
 	for _, n := range s.Manifest.Nodes {
@@ -71,6 +79,11 @@ func (s *synthetic) hlog(t testing.TB) []byte {
 		type delivery struct{ vendor, id string }
 		seen := map[delivery]bool{}
 		for _, r := range s.History {
+			for _, us := range r.Got {
+				if us >= 0 {
+					n++
+				}
+			}
 			if d := (delivery{r.Vendor, r.ID}); r.Kind == journal.Recv && !seen[d] {
 				seen[d] = true
 				n++

@@ -84,6 +84,11 @@ var fields = map[string]func(c *Claim, v *yaml.Node) error{
 	"of":         func(c *Claim, v *yaml.Node) error { return v.Decode(&c.Of) },
 	"phases":     func(c *Claim, v *yaml.Node) error { return v.Decode(&c.Phases) },
 	"at_least":   func(c *Claim, v *yaml.Node) error { return v.Decode(&c.AtLeast) },
+	"at_most":    func(c *Claim, v *yaml.Node) error { return v.Decode(&c.AtMost) },
+	"metric":     func(c *Claim, v *yaml.Node) error { return v.Decode(&c.Metric) },
+	"region":     func(c *Claim, v *yaml.Node) error { return v.Decode(&c.Region) },
+	"from":       func(c *Claim, v *yaml.Node) error { return v.Decode(&c.From) },
+	"back":       func(c *Claim, v *yaml.Node) error { return v.Decode(&c.Back) },
 	"within": func(c *Claim, v *yaml.Node) (err error) {
 		if c.Within, err = time.ParseDuration(v.Value); err != nil {
 			return fmt.Errorf("%q is not a duration such as 200ms or 2s", v.Value)
@@ -126,6 +131,9 @@ func parseClaim(node *yaml.Node, bad func(line int, field, format string, args .
 	}
 	if !readable {
 		return nil
+	}
+	if c.Kind == Flat && !seen["at_least"] {
+		c.AtLeast = FlatBlocks
 	}
 	return c
 }

@@ -38,6 +38,7 @@ type Latency struct {
 	Limit     float64
 	Connected []Point // drawn as density, those over the limit as points
 	Displaced []Point
+	Stalled   []Point   // to recipients that did not read
 	Lost      []float64 // when they were scheduled
 }
 
@@ -51,7 +52,7 @@ func (l *Latency) Draw(t *Timeline) template.HTML {
 	c := newCanvas(380, 64, 30, "lat", "Latency of urgent deliveries over time",
 		"Each urgent delivery at the time it was scheduled for. Darker cells hold more deliveries. The red line is the limit. Shaded bands are faults.")
 	low, high := math.Inf(1), 0.0
-	for _, p := range slices.Concat(l.Connected, l.Displaced) {
+	for _, p := range slices.Concat(l.Connected, l.Displaced, l.Stalled) {
 		low, high = min(low, p.V), max(high, p.V)
 	}
 	if math.IsInf(low, 1) {
@@ -63,7 +64,7 @@ func (l *Latency) Draw(t *Timeline) template.HTML {
 	t.bands(c, true)
 	c.yAxis(ticks(c.y.from, c.y.to), millis)
 
-	var over, displaced [][2]float64
+	var over, displaced, stalled [][2]float64
 	density := map[[2]int]int{}
 	for _, p := range l.Connected {
 		x, y := c.x.at(p.T), c.y.at(p.V)
@@ -76,9 +77,13 @@ func (l *Latency) Draw(t *Timeline) template.HTML {
 	for _, p := range l.Displaced {
 		displaced = append(displaced, [2]float64{c.x.at(p.T), c.y.at(p.V)})
 	}
+	for _, p := range l.Stalled {
+		stalled = append(stalled, [2]float64{c.x.at(p.T), c.y.at(p.V)})
+	}
 	c.density(density)
 	c.line(c.x.start, c.y.at(l.Limit), c.x.end, c.y.at(l.Limit), "limit")
 	c.text(c.x.end-4, c.y.at(l.Limit)-6, "end", "limit-label", millis(l.Limit))
+	c.dots(thin(stalled), "dot stalled")
 	c.dots(thin(displaced), "dot displaced")
 	c.dots(thin(over), "dot over")
 	var lost [][2]float64
@@ -86,10 +91,14 @@ func (l *Latency) Draw(t *Timeline) template.HTML {
 		lost = append(lost, [2]float64{c.x.at(at), c.y.end + 4})
 	}
 	c.dots(thin(lost), "dot lost")
-	c.legend(14, [2]string{"s-connected", fmt.Sprintf("connected recipients (%d)", len(l.Connected))},
-		[2]string{"s-displaced", fmt.Sprintf("displaced (%d)", len(l.Displaced))},
-		[2]string{"s-over", fmt.Sprintf("connected, over %s (%d)", millis(l.Limit), len(over))},
-		[2]string{"s-lost", fmt.Sprintf("lost (%d)", len(l.Lost))})
+	entries := [][2]string{{"s-connected", fmt.Sprintf("connected recipients (%d)", len(l.Connected))},
+		{"s-displaced", fmt.Sprintf("displaced (%d)", len(l.Displaced))},
+		{"s-over", fmt.Sprintf("connected, over %s (%d)", millis(l.Limit), len(over))},
+		{"s-lost", fmt.Sprintf("lost (%d)", len(l.Lost))}}
+	if n := len(l.Stalled); n > 0 {
+		entries = append(entries, [2]string{"s-stalled", fmt.Sprintf("not reading (%d)", n)})
+	}
+	c.legend(14, entries...)
 	t.xAxis(c)
 	return c.done()
 }
@@ -245,12 +254,16 @@ func (t *Timeline) bands(c *canvas, named bool) {
 	if !named {
 		return
 	}
+	free := math.Inf(-1) // a label that would run into the one before it is left to the tooltip
 	for _, b := range t.Bands {
-		c.text(c.x.at(max(b.From, t.From))+4, c.y.end-25, "start", "band-label", b.Label)
+		if x := c.x.at(max(b.From, t.From)) + 4; x >= free {
+			c.text(x, c.y.end-25, "start", "band-label", b.Label)
+			free = x + 6.4*float64(len([]rune(b.Label))) + 6
+		}
 	}
 }
 
-// xAxis draws the seconds.
+// xAxis draws the seconds, or the minutes of a long run.
 func (t *Timeline) xAxis(c *canvas) {
 	c.line(c.x.start, c.y.start, c.x.end, c.y.start, "axis")
 	step := 1.0
@@ -260,10 +273,14 @@ func (t *Timeline) xAxis(c *canvas) {
 			break
 		}
 	}
+	label := func(v float64) string { return fmt.Sprintf("%.0f s", v) }
+	if step >= 60 && t.To >= 600 {
+		label = func(v float64) string { return fmt.Sprintf("%.0f min", v/60) }
+	}
 	for v := math.Ceil(t.From/step) * step; v <= t.To; v += step {
 		x := c.x.at(v)
 		c.line(x, c.y.start, x, c.y.start+4, "axis")
-		c.text(x, c.y.start+18, "middle", "tick", fmt.Sprintf("%.0f s", v+0)) // +0 turns -0 into 0
+		c.text(x, c.y.start+18, "middle", "tick", label(v+0)) // +0 turns -0 into 0
 	}
 }
 
