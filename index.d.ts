@@ -13,6 +13,7 @@
  *   wedsync_{urgent,update}_delivered, _late, _lost    counters of (message, recipient) pairs
  *   wedsync_bulk_delivered, _shed                      the same; a bulk message is shed after 5 s, and never late or lost
  *   wedsync_duplicates, wedsync_strays                 counters that should stay 0
+ *   wedsync_escalations                                counter of urgent messages that somebody had not confirmed in time, as planners were told
  *   wedsync_failovers, wedsync_moves                   counters of sockets that were lost, or left because a server asked for it
  *   wedsync_arrival_latency                            trend: from when a vendor came to its first join
  *   wedsync_vendors, wedsync_stalls                    gauge of vendors at work; counter of stalls

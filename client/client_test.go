@@ -222,3 +222,29 @@ func TestCloseDoesNotWaitForTheSilent(t *testing.T) {
 		})
 	})
 }
+
+// A receipt may die with the session that carried it: what is replayed to the next one is confirmed again. An
+// escalation is the server's own word, and nobody waits for its receipt.
+func TestWhatIsReplayedIsConfirmedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newMemNet(), "a")
+		c, r := newTestClient(t, w, func(cfg *Config) { cfg.Confirm = true })
+		connect(t, c)
+		w.say(protocol.Meta{ID: "u1", Lane: protocol.Urgent}, "e", `{}`)
+		w.say(protocol.Meta{ID: "esc/u0", Lane: protocol.Urgent}, protocol.EscalationEvent, `{"id":"u0"}`)
+		again, replayed := w.said()[0], w.said()[0]
+		replayed.meta.Replayed = true
+		w.peers[0].each(func(m *member) { m.tell(again); m.tell(replayed) })
+		time.Sleep(time.Second)
+		var confirmed []string
+		for _, ids := range w.peers[0].noted().confirms {
+			confirmed = append(confirmed, ids...)
+		}
+		if !slices.Equal(confirmed, []string{"u1", "u1"}) {
+			t.Errorf("confirmed %v, want u1 as it came and as it was replayed", confirmed)
+		}
+		if messages, _, _, _ := r.seen(); len(messages) != 2 {
+			t.Errorf("shown %+v, want the message and the escalation", messages)
+		}
+	})
+}

@@ -94,7 +94,8 @@ func (s *session) deliver(m protocol.Meta, msg Message) {
 	}
 	c.showMu.Unlock()
 
-	if fresh && !own && c.cfg.Confirm && msg.Lane == protocol.Urgent && msg.ID != "" {
+	// Of what is replayed once more the first confirmation may have been lost with its session.
+	if (fresh || msg.Replayed) && !own && c.cfg.Confirm && msg.Lane == protocol.Urgent && msg.ID != "" && msg.Event != protocol.EscalationEvent {
 		s.confirm(msg.ID)
 	}
 }

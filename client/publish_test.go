@@ -23,7 +23,7 @@ func publishFor(c *Client, d time.Duration, p Publication) (Ack, error) {
 // to the publisher never.
 func TestPublish(t *testing.T) {
 	for _, v := range []protocol.Version{protocol.V1, protocol.V2} {
-		for _, lane := range []protocol.Lane{protocol.Urgent, protocol.Normal} {
+		for _, lane := range []protocol.Lane{protocol.Urgent, protocol.Normal, protocol.Bulk} {
 			t.Run(fmt.Sprint(v, lane), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, newMemNet(), "a", "b", "c")
@@ -40,7 +40,7 @@ func TestPublish(t *testing.T) {
 					want := protocol.Meta{ID: "w1/u1", Lane: lane, From: "florist-7"}
 					a, b := w.peers[0].noted().pushes, w.peers[1].noted().pushes
 					sent := append(a, b...)
-					if lane == protocol.Urgent && (len(a) != 1 || len(b) != 1) || lane == protocol.Normal && len(sent) != 1 {
+					if lane == protocol.Urgent && (len(a) != 1 || len(b) != 1) || lane != protocol.Urgent && len(sent) != 1 {
 						t.Errorf("sent %+v", sent)
 					}
 					for _, m := range sent {

@@ -118,7 +118,7 @@ func (s *session) join() {
 	j.Config.Private = cfg.Private
 	j.Config.Broadcast.Ack = true
 	j.Config.Presence.Key = cfg.Key
-	j.Config.Wedsync = protocol.Extension{Receipts: cfg.Receipts, Confirms: cfg.Confirm, Move: true, Homes: cfg.Homes}
+	j.Config.Wedsync = protocol.Extension{Receipts: cfg.Receipts, Confirms: cfg.Confirm, Move: true, Homes: cfg.Homes, Second: s.home.slot > 0}
 	c.mu.Lock()
 	if s.catchingUp = c.position.known; s.catchingUp {
 		j.Config.Wedsync.Resume = &protocol.Resume{HLC: c.position.hlc, LastID: c.position.id, Returning: s.relieves != nil}

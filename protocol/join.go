@@ -1,12 +1,9 @@
 package protocol
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -57,6 +54,7 @@ type Extension struct {
 	Confirms bool // confirms urgent messages: who does not is missed, see EscalationEvent
 	Move     bool // understands MovingPayload: joins elsewhere before the socket is closed
 	Homes    int  // how many sessions the member keeps at a time; 0 means 1
+	Second   bool // a session beside another one of the member: it is sent no bulk, which the other one is
 }
 
 // Resume asks for everything of the room since a message.
@@ -70,161 +68,21 @@ type Resume struct {
 
 // ParseJoin reads the payload of phx_join as leniently as the original server: a field of the wrong
 // type is reported in the errors and left at its default, the rest is kept, unknown keys are
-// ignored. Booleans may be "true" and "false" in any case.
+// ignored, and the last of equal keys counts. Booleans may be "true" and "false" in any case.
+// Nothing of the result is a slice of the payload.
 func ParseJoin(payload []byte) (Join, []error) {
 	var j Join
 	var r joinReader
-	top := r.object("payload", payload)
-	j.AccessToken = r.text("access_token", top["access_token"])
-	if user := r.text("user_token", top["user_token"]); user != "" {
+	var accessToken, userToken, version, config []byte
+	r.object("payload", payload, member{"access_token", &accessToken}, member{"user_token", &userToken},
+		member{"version", &version}, member{"config", &config})
+	j.AccessToken = r.text("access_token", accessToken)
+	if user := r.text("user_token", userToken); user != "" {
 		j.AccessToken = user
 	}
-	j.Version = r.text("version", top["version"])
-
-	config := r.object("config", top["config"])
-	j.Config.Private = r.boolean("config.private", config["private"])
-
-	broadcast := r.object("config.broadcast", config["broadcast"])
-	j.Config.Broadcast.Ack = r.boolean("config.broadcast.ack", broadcast["ack"])
-	j.Config.Broadcast.Self = r.boolean("config.broadcast.self", broadcast["self"])
-	j.Config.Broadcast.ReplicationReady = r.boolean("config.broadcast.replication_ready", broadcast["replication_ready"])
-	if replay := r.object("config.broadcast.replay", broadcast["replay"]); replay != nil {
-		j.Config.Broadcast.Replay = &Replay{
-			Since: r.integer("config.broadcast.replay.since", replay["since"]),
-			Limit: r.integer("config.broadcast.replay.limit", replay["limit"]),
-		}
-	}
-
-	presence := r.object("config.presence", config["presence"])
-	j.Config.Presence.Enabled = r.boolean("config.presence.enabled", presence["enabled"])
-	j.Config.Presence.Key = anyText(presence["key"])
-
-	j.Config.PostgresChanges = r.objects("config.postgres_changes", config["postgres_changes"])
-
-	options := r.object("config.postgres_changes_options", config["postgres_changes_options"])
-	if r.boolean("config.postgres_changes_options.wait", options["wait"]) {
-		j.Config.PostgresChangesWait = defaultChangesWait
-		if ms := r.integer("config.postgres_changes_options.timeout", options["timeout"]); ms != nil {
-			j.Config.PostgresChangesWait = time.Duration(min(max(*ms, 1), maxChangesWait.Milliseconds())) * time.Millisecond
-		}
-	}
-
-	wedsync := r.object("config.wedsync", config["wedsync"])
-	j.Config.Wedsync.Receipts = r.boolean("config.wedsync.receipts", wedsync["receipts"])
-	j.Config.Wedsync.Confirms = r.boolean("config.wedsync.confirms", wedsync["confirms"])
-	j.Config.Wedsync.Move = r.boolean("config.wedsync.move", wedsync["move"])
-	if homes := r.integer("config.wedsync.homes", wedsync["homes"]); homes != nil {
-		j.Config.Wedsync.Homes = int(min(max(*homes, 0), maxHomes))
-	}
-	if resume := r.object("config.wedsync.resume", wedsync["resume"]); resume != nil {
-		j.Config.Wedsync.Resume = r.resume(resume)
-	}
+	j.Version = r.text("version", version)
+	r.config(config, &j.Config)
 	return j, r.errs
-}
-
-// joinReader reads optional fields and collects what is wrong with them.
-type joinReader struct{ errs []error }
-
-func (r *joinReader) fail(path, want string) {
-	r.errs = append(r.errs, fmt.Errorf("%s must be %s", path, want))
-}
-
-func absent(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
-
-func (r *joinReader) object(path string, raw json.RawMessage) map[string]json.RawMessage {
-	if absent(raw) {
-		return nil
-	}
-	var o map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &o); err != nil {
-		r.fail(path, "an object")
-		return nil
-	}
-	return o
-}
-
-func (r *joinReader) objects(path string, raw json.RawMessage) []json.RawMessage {
-	if absent(raw) {
-		return nil
-	}
-	var all []json.RawMessage
-	if err := json.Unmarshal(raw, &all); err != nil {
-		r.fail(path, "an array")
-		return nil
-	}
-	var kept []json.RawMessage
-	for i, entry := range all {
-		switch entry = bytes.TrimSpace(entry); {
-		case absent(entry):
-		case isObject(entry):
-			kept = append(kept, entry)
-		default:
-			r.fail(fmt.Sprintf("%s[%d]", path, i), "an object")
-		}
-	}
-	return kept
-}
-
-func (r *joinReader) boolean(path string, raw json.RawMessage) bool {
-	if absent(raw) {
-		return false
-	}
-	switch strings.ToLower(strings.Trim(string(raw), `"`)) {
-	case "true":
-		return true
-	case "false":
-		return false
-	}
-	r.fail(path, "true or false")
-	return false
-}
-
-func (r *joinReader) text(path string, raw json.RawMessage) string {
-	if absent(raw) {
-		return ""
-	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		r.fail(path, "a string")
-	}
-	return s
-}
-
-func (r *joinReader) integer(path string, raw json.RawMessage) *int64 {
-	if absent(raw) {
-		return nil
-	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil {
-		r.fail(path, "an integer")
-		return nil
-	}
-	return &n
-}
-
-func (r *joinReader) resume(o map[string]json.RawMessage) *Resume {
-	hlc, err := strconv.ParseUint(r.text("config.wedsync.resume.hlc", o["hlc"]), 10, 64)
-	if err != nil {
-		r.fail("config.wedsync.resume.hlc", "a decimal number in a string")
-		return nil
-	}
-	return &Resume{
-		HLC: hlc, LastID: r.text("config.wedsync.resume.last_id", o["last_id"]),
-		Returning: r.boolean("config.wedsync.resume.returning", o["returning"]),
-	}
-}
-
-// anyText returns a string as it is and any other value as its JSON text: a presence key may be
-// anything.
-func anyText(raw json.RawMessage) string {
-	if absent(raw) {
-		return ""
-	}
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
-	}
-	return string(raw)
 }
 
 // Append appends j as the payload of phx_join.
@@ -288,6 +146,9 @@ func (e *Extension) append(dst []byte) []byte {
 	if e.Move {
 		dst = append(dst, `,"move":true`...)
 	}
+	if e.Second {
+		dst = append(dst, `,"second":true`...)
+	}
 	if e.Homes > 0 {
 		dst = strconv.AppendInt(append(dst, `,"homes":`...), int64(e.Homes), 10)
 	}
@@ -310,6 +171,8 @@ func appendBool(dst []byte, b bool) []byte { return strconv.AppendBool(dst, b) }
 // ParseAccessToken reads the payload of the event access_token.
 func ParseAccessToken(payload []byte) (string, error) {
 	var r joinReader
-	token := r.text("access_token", r.object("payload", payload)["access_token"])
-	return token, errors.Join(r.errs...)
+	var token []byte
+	r.object("payload", payload, member{"access_token", &token})
+	text := r.text("access_token", token)
+	return text, errors.Join(r.errs...)
 }

@@ -42,8 +42,8 @@ func (a *analysis) checks() []Check {
 				b.rule(claim.Insufficient, "no urgent message was sent during injection %d", row.Number)
 			}
 		}
-		if len(a.judged.Injections) == 0 && a.entered(claim.Fault) {
-			b.rule(claim.Insufficient, "the run had a fault phase and no fault")
+		if len(a.judged.Injections) == 0 && a.drill.Faults {
+			b.rule(claim.Insufficient, "the drill has faults, and none of them was injected")
 		}
 	})
 	add("drill", "the drill went as planned", a.checkDrill)

@@ -127,6 +127,7 @@ func (c *session) newChannel(f *protocol.Frame, sub string, j *protocol.Join, cl
 			Self: config.Broadcast.Self, Receipts: config.Wedsync.Receipts,
 			Deaf: !rights.readBroadcast, Presence: rights.readPresence,
 			History: config.Broadcast.Replay != nil && config.Wedsync.Resume == nil,
+			Second:  config.Wedsync.Second,
 			Missed:  config.Wedsync != protocol.Extension{},
 		},
 		topic: f.Topic, sub: sub, room: name, joinRef: f.JoinRef,

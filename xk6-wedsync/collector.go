@@ -97,6 +97,8 @@ func (c *collector) observe(o fleet.Observation) {
 		c.counts[series{c.i.duplicates, c.tagged(key)}]++
 	case fleet.Stray:
 		c.counts[series{c.i.strays, c.tagged(key)}]++
+	case fleet.Escalated:
+		c.counts[series{c.i.escalations, c.tagged(key)}]++
 	case fleet.Failover:
 		c.counts[series{c.i.failovers, c.tagged(key)}]++
 	case fleet.Moved:

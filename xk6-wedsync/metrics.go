@@ -13,7 +13,7 @@ type instruments struct {
 	lanes                         [protocol.Lanes]laneInstruments
 	ok                            *metrics.Metric // from the intended instant to the server's ok
 	duplicates, strays, failovers *metrics.Metric
-	moves, stalls                 *metrics.Metric
+	moves, stalls, escalations    *metrics.Metric
 	vendors                       *metrics.Metric
 	arrival                       *metrics.Metric // from the instant at which a vendor was due to its first join
 }
@@ -37,6 +37,7 @@ func register(r *metrics.Registry) (*instruments, error) {
 		{&i.duplicates, "wedsync_duplicates", metrics.Counter, nil},
 		{&i.strays, "wedsync_strays", metrics.Counter, nil},
 		{&i.failovers, "wedsync_failovers", metrics.Counter, nil},
+		{&i.escalations, "wedsync_escalations", metrics.Counter, nil},
 		{&i.moves, "wedsync_moves", metrics.Counter, nil},
 		{&i.stalls, "wedsync_stalls", metrics.Counter, nil},
 		{&i.vendors, "wedsync_vendors", metrics.Gauge, nil},

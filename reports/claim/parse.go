@@ -15,6 +15,7 @@ type Drill struct {
 	Name   string
 	Title  string
 	Claims []Claim
+	Faults bool // it names an experiment or actions; without them its phases only divide the run
 }
 
 // Parse reads the name, the title and the claims of a drill file. file is only used in errors, which
@@ -24,8 +25,10 @@ func Parse(file string, data []byte) (*Drill, error) {
 		Metadata struct {
 			Name string `yaml:"name"`
 		} `yaml:"metadata"`
-		Title  string    `yaml:"title"`
-		Claims yaml.Node `yaml:"claims"`
+		Title      string      `yaml:"title"`
+		Experiment string      `yaml:"experiment"`
+		Actions    []yaml.Node `yaml:"actions"`
+		Claims     yaml.Node   `yaml:"claims"`
 	}
 	if err := yaml.Unmarshal(data, &doc); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
@@ -37,7 +40,7 @@ func Parse(file string, data []byte) (*Drill, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Drill{Name: doc.Metadata.Name, Title: doc.Title, Claims: claims}, nil
+	return &Drill{Name: doc.Metadata.Name, Title: doc.Title, Claims: claims, Faults: doc.Experiment != "" || len(doc.Actions) > 0}, nil
 }
 
 // ParseClaims reads a `claims:` block. An absent block is no claims, which can never pass.

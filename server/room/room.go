@@ -34,6 +34,7 @@ type Member struct {
 	told     *told // nil without History
 	Version  protocol.Version
 	Self     bool // wants its own broadcasts back
+	Second   bool // is not sent bulk: another session of the member is
 	Deaf     bool // may not have broadcasts: its rights are for presence alone
 	Presence bool // may see who is there
 	Receipts bool // wants to know who has which urgent message
@@ -121,7 +122,7 @@ func (r *Room) deliver(ev *backbone.Event, sender *Member, flaw Flaw) (delivered
 		}
 		var encoded [len(versions)]encoding
 		for _, m := range p.members {
-			if m == sender && !m.Self || m.Deaf {
+			if m == sender && !m.Self || m.Deaf || m.Second && ev.Lane == protocol.Bulk {
 				continue
 			}
 			e := &encoded[m.Version-1]

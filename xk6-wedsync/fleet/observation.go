@@ -18,6 +18,7 @@ const (
 	Lost                  // one recipient never got it, although the publisher had an ok; of a bulk message: it was shed
 	Duplicate             // a vendor was given a message twice, or one session was sent it twice
 	Stray                 // a vendor was given a message that nobody of this wedding sent
+	Escalated             // a planner was told that somebody has not confirmed an urgent message
 	Failover              // a vendor lost a socket that it wanted to keep
 	Moved                 // a vendor left a socket because the server asked it to
 	Stall                 // a vendor stops reading

@@ -14,6 +14,12 @@ import (
 // onMessage books a message that the vendor's application was given.
 func (v *vendor) onMessage(got client.Message) {
 	w := v.w
+	if got.Event == protocol.EscalationEvent { // the server's own word
+		if v.Type == Planner {
+			w.cfg.Observe(v.observed(Escalated, &got))
+		}
+		return
+	}
 	w.mu.Lock()
 	m := w.messages[got.ID]
 	if m == nil {
@@ -70,7 +76,7 @@ func (w *Wedding) sla(lane protocol.Lane) time.Duration {
 // The same session bringing a message twice, other than in a replay, is the server's fault.
 func (v *vendor) onDuplicate(got client.Message) {
 	w := v.w
-	if !got.SameSession && w.copied(got.ID) {
+	if got.Event == protocol.EscalationEvent || !got.SameSession && w.copied(got.ID) {
 		return
 	}
 	if w.books != nil {
