@@ -3,7 +3,8 @@
 // Each node is a wedsync-server process with its own data directory and its own log server, started in the
 // network of its region, so that what goes between regions takes the time, and suffers the faults, of a
 // wide-area network (package wan). Nodes can be killed, stopped, frozen and started again with their data: that is
-// what a region's death is made of.
+// what a region's death is made of. A cluster can also grow, shrink and be renewed while it serves (members.go,
+// upgrade.go), by hand or by what its nodes say they need (Scaler).
 //
 //	network, _ := l.Network(profile)                      // see package lab
 //	c, _ := cluster.Start(ctx, cluster.Config{Network: network, …})
@@ -40,23 +41,29 @@ var Unlimited = []string{
 	"--max-changes-per-second=0", "--max-connects-per-second=0", "--presence-calls=0",
 }
 
-// stopGrace is how long a server has to end by itself before it is killed.
-const stopGrace = 5 * time.Second
+// How long a server has to end by itself before it is killed.
+const (
+	stopGrace  = 5 * time.Second  // when the whole cluster ends: there is nobody to hand anything over to
+	DrainGrace = 40 * time.Second // when the others go on: it moves its clients and hands its log over
+)
 
 // Config says what to run. Network belongs to the cluster once Start has succeeded.
 type Config struct {
-	Regions        []string    // default: those of the network
-	NodesPerRegion int         // default 1
-	Profile        wan.Profile // for the record: the network has it in force
-	Dir            string      // data, and logs, are kept here
-	ServerBinary   string      // path of wedsync-server
-	JWTSecret      string      // of the tokens that the servers accept
-	ClusterSecret  string      // between the servers
-	Flaw           string      // breaks the servers on purpose (wedsync-server --flaw)
-	ExtraArgs      []string    // flags of wedsync-server for every node, after those that the cluster sets
-	Env            []string    // KEY=VALUE, added to this process's environment for the servers
-	Network        wan.Network
-	Logger         *slog.Logger // default slog.Default()
+	Regions        []string // default: those of the network
+	NodesPerRegion int      // that are started; default 1
+	// MaxNodesPerRegion is up to how many nodes a region can grow (Add); their addresses are known from the start.
+	// Default NodesPerRegion.
+	MaxNodesPerRegion int
+	Profile           wan.Profile // for the record: the network has it in force
+	Dir               string      // data, and logs, are kept here
+	ServerBinary      string      // path of wedsync-server
+	JWTSecret         string      // of the tokens that the servers accept
+	ClusterSecret     string      // between the servers
+	Flaw              string      // breaks the servers on purpose (wedsync-server --flaw)
+	ExtraArgs         []string    // flags of wedsync-server for every node, after those that the cluster sets
+	Env               []string    // KEY=VALUE, added to this process's environment for the servers
+	Network           wan.Network
+	Logger            *slog.Logger // default slog.Default()
 }
 
 // Validate says everything that is wrong with the configuration.
@@ -78,6 +85,9 @@ func (c Config) Validate() error {
 	if c.NodesPerRegion < 0 || c.NodesPerRegion > wan.NodesPerRegion {
 		say("NodesPerRegion: %d is not between 1 and %d", c.NodesPerRegion, wan.NodesPerRegion)
 	}
+	if c.MaxNodesPerRegion != 0 && c.MaxNodesPerRegion < c.NodesPerRegion || c.MaxNodesPerRegion > wan.NodesPerRegion {
+		say("MaxNodesPerRegion: %d is not between NodesPerRegion (%d) and %d", c.MaxNodesPerRegion, c.NodesPerRegion, wan.NodesPerRegion)
+	}
 	if c.Dir == "" {
 		say("Dir: name a directory for data and logs")
 	}
@@ -95,12 +105,18 @@ func (c Config) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// Cluster is a running cluster.
+// Cluster is a running cluster. Its methods may be called by several goroutines at once.
 type Cluster struct {
-	cfg     Config
-	nodes   []*Node
-	closing sync.Once
-	err     error // of Close
+	cfg    Config
+	places []*Node       // every node that there can be, region by region
+	turn   chan struct{} // holds one token: at most one node leaves at a time
+	closed sync.Once
+	err    error // of Close
+
+	mu      sync.Mutex // guards the following
+	members map[*Node]bool
+	ever    map[*Node]bool
+	digests map[string]string // SHA-256 of the programs, by path, size and time
 }
 
 // Names are the nodes that a cluster of this shape has, without processes: to see what a selector would match.
@@ -126,23 +142,31 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &Cluster{cfg: cfg, nodes: Names(cfg.Regions, cfg.NodesPerRegion)}
-	for _, dir := range []string{"data", "logs"} {
+	cfg.NodesPerRegion = max(1, cfg.NodesPerRegion)
+	cfg.MaxNodesPerRegion = max(cfg.NodesPerRegion, cfg.MaxNodesPerRegion)
+	c := &Cluster{cfg: cfg, places: Names(cfg.Regions, cfg.MaxNodesPerRegion), turn: make(chan struct{}, 1),
+		members: make(map[*Node]bool), ever: make(map[*Node]bool), digests: make(map[string]string)}
+	for _, dir := range []string{"data", "logs", "peers"} {
 		if err := os.MkdirAll(filepath.Join(cfg.Dir, dir), 0o755); err != nil {
 			return nil, fmt.Errorf("cluster: making its directory: %w", err)
 		}
 	}
-	for _, n := range c.nodes {
-		if err := n.place(cfg); err != nil {
+	digest, err := c.digest(cfg.ServerBinary)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	for _, n := range c.places {
+		if err := n.place(cfg, binary{cfg.ServerBinary, digest}); err != nil {
 			return nil, fmt.Errorf("cluster: finding an address for %s: %w", n.Name, err)
 		}
-	}
-	for _, n := range c.nodes {
-		if err := n.introduce(c.nodes); err != nil {
-			return nil, fmt.Errorf("cluster: introducing %s to its peers: %w", n.Name, err)
+		if n.Index < cfg.NodesPerRegion {
+			c.members[n], c.ever[n] = true, true
 		}
 	}
-	for _, n := range c.nodes {
+	if err := c.introduce(); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	for _, n := range c.Nodes() {
 		if err := n.Start(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("cluster: %w", err), c.stop())
 		}
@@ -150,8 +174,31 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Nodes lists the nodes, region by region.
-func (c *Cluster) Nodes() []*Node { return slices.Clone(c.nodes) }
+// Nodes lists the nodes of the cluster, region by region. A node that is down is listed, one that was removed is not.
+func (c *Cluster) Nodes() []*Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.those(func(n *Node) bool { return c.members[n] })
+}
+
+// Ever lists the nodes that are or were in the cluster.
+func (c *Cluster) Ever() []*Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.those(func(n *Node) bool { return c.ever[n] })
+}
+
+// Places lists every node that there can be: clients that know them all find a node that is added later.
+func (c *Cluster) Places() []*Node { return slices.Clone(c.places) }
+
+func (c *Cluster) those(wanted func(*Node) bool) (nodes []*Node) {
+	for _, n := range c.places {
+		if wanted(n) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
 
 // Network is what connects the nodes.
 func (c *Cluster) Network() wan.Network { return c.cfg.Network }
@@ -163,7 +210,7 @@ func (c *Cluster) Profile() wan.Profile { return c.cfg.Profile }
 // them has ended, and when ctx ends.
 func (c *Cluster) WaitReady(ctx context.Context, nodes ...*Node) error {
 	if len(nodes) == 0 {
-		nodes = c.nodes
+		nodes = c.Nodes()
 	}
 	errs := make([]error, len(nodes))
 	var all sync.WaitGroup
@@ -176,15 +223,15 @@ func (c *Cluster) WaitReady(ctx context.Context, nodes ...*Node) error {
 
 // Close stops every node and then the network. Nothing that was started is left.
 func (c *Cluster) Close() error {
-	c.closing.Do(func() { c.err = errors.Join(c.stop(), c.cfg.Network.Close()) })
+	c.closed.Do(func() { c.err = errors.Join(c.stop(), c.cfg.Network.Close()) })
 	return c.err
 }
 
 // stop stops all nodes at once.
 func (c *Cluster) stop() error {
-	errs := make([]error, len(c.nodes))
+	errs := make([]error, len(c.places))
 	var all sync.WaitGroup
-	for i, n := range c.nodes {
+	for i, n := range c.places {
 		all.Go(func() { errs[i] = n.Stop(stopGrace) }) // ends within stopGrace and the kernel's time to kill
 	}
 	all.Wait()

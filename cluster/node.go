@@ -31,7 +31,19 @@ type Node struct {
 	args      []string
 
 	mu   sync.Mutex // guards the following
+	bin  binary     // what the next Start runs
 	proc *process   // nil before the first Start
+}
+
+// binary is a program file and the SHA-256 of what it holds, in hex.
+type binary struct{ path, sha256 string }
+
+// Life is one process of a node.
+type Life struct {
+	PID     int
+	Started time.Time
+	Binary  string // path of the program
+	SHA256  string // of the program, hex
 }
 
 // Exit is how a process of a node ended.
@@ -75,36 +87,27 @@ func (n *Node) LogFile() string { return filepath.Join(n.cfg.Dir, "logs", n.Name
 // DataDir is what the node keeps when its process ends.
 func (n *Node) DataDir() string { return filepath.Join(n.cfg.Dir, "data", n.Name) }
 
-// place gives the node its addresses.
-func (n *Node) place(cfg Config) (err error) {
-	n.cfg = cfg
+// peersFile is where the node finds out who the other nodes are, now and later.
+func (n *Node) peersFile() string { return filepath.Join(n.cfg.Dir, "peers", n.Name) }
+
+// place gives the node its addresses and its command line.
+func (n *Node) place(cfg Config, bin binary) (err error) {
+	n.cfg, n.bin = cfg, bin
 	if n.http, err = cfg.Network.Bind(n.Region, n.Index, httpPort); err != nil {
 		return err
 	}
 	if n.log, err = cfg.Network.Bind(n.Region, n.Index, logPort); err != nil {
 		return err
 	}
-	n.venue, err = cfg.Network.Reach(wan.Venue, n.http)
-	return err
-}
-
-// introduce works out the command line, which names every other node.
-func (n *Node) introduce(all []*Node) error {
-	n.args = []string{"--node", n.Name, "--region", n.Region, "--listen", n.http, "--log-listen", n.log, "--data", n.DataDir()}
-	for _, peer := range all {
-		if peer == n {
-			continue
-		}
-		addr, err := n.cfg.Network.Reach(n.Region, peer.log)
-		if err != nil {
-			return err
-		}
-		n.args = append(n.args, "--peer", fmt.Sprintf("%s@%s=nats://%s", peer.Name, peer.Region, addr))
+	if n.venue, err = cfg.Network.Reach(wan.Venue, n.http); err != nil {
+		return err
 	}
-	if n.cfg.Flaw != "" {
-		n.args = append(n.args, "--flaw", n.cfg.Flaw)
+	n.args = []string{"--node", n.Name, "--region", n.Region, "--listen", n.http, "--log-listen", n.log,
+		"--data", n.DataDir(), "--peers-file", n.peersFile()}
+	if cfg.Flaw != "" {
+		n.args = append(n.args, "--flaw", cfg.Flaw)
 	}
-	n.args = append(n.args, n.cfg.ExtraArgs...)
+	n.args = append(n.args, cfg.ExtraArgs...)
 	return nil
 }
 
@@ -123,15 +126,15 @@ func (n *Node) Start(ctx context.Context) error {
 		return fmt.Errorf("opening the log of %s: %w", n.Name, err)
 	}
 	defer log.Close() // the process has its own descriptor
-	cmd := exec.Command(n.cfg.ServerBinary, n.args...)
+	cmd := exec.Command(n.bin.path, n.args...)
 	// Secrets go through the environment: a command line can be read by every user of the machine.
 	cmd.Env = append(os.Environ(), n.cfg.Env...)
 	cmd.Env = append(cmd.Env, "WEDSYNC_JWT_SECRET="+n.cfg.JWTSecret, "WEDSYNC_CLUSTER_SECRET="+n.cfg.ClusterSecret)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := n.cfg.Network.Start(n.Region, cmd); err != nil {
-		return fmt.Errorf("starting %s (%s): %w", n.Name, n.cfg.ServerBinary, err)
+		return fmt.Errorf("starting %s (%s): %w", n.Name, n.bin.path, err)
 	}
-	n.proc = supervise(cmd, n)
+	n.proc = supervise(cmd, n, n.bin)
 	return nil
 }
 
@@ -150,6 +153,45 @@ func (n *Node) end(grace time.Duration) error {
 		return fmt.Errorf("stopping %s: %w", n.Name, err)
 	}
 	return nil
+}
+
+// Drain asks the process to end (SIGTERM) while the rest of the cluster goes on, and waits for it: it moves its clients
+// and hands over what it holds. To need more than DrainGrace (it is killed then), or to fail, is an error. When ctx
+// ends the process is left as it is.
+func (n *Node) Drain(ctx context.Context) error {
+	p := n.process()
+	if p == nil || !p.alive() {
+		return fmt.Errorf("draining %s: it is not running", n.Name)
+	}
+	if err := p.ask(); err != nil {
+		return fmt.Errorf("draining %s: %w", n.Name, err)
+	}
+	select {
+	case <-p.gone:
+	case <-ctx.Done():
+		return fmt.Errorf("draining %s: %w", n.Name, context.Cause(ctx))
+	case <-time.After(DrainGrace):
+		return errors.Join(fmt.Errorf("draining %s: it had not ended after %v and was killed; its log is %s", n.Name, DrainGrace, n.LogFile()), p.kill())
+	}
+	if !p.succeeded() {
+		return fmt.Errorf("draining %s: it ended with %s; the end of %s:\n%s", n.Name, p.exit.Status, n.LogFile(), p.exit.LastWord)
+	}
+	return nil
+}
+
+// Draining reports whether the process has been asked to end and has not.
+func (n *Node) Draining() bool {
+	p := n.process()
+	return p != nil && p.alive() && p.wanted.Load()
+}
+
+// Life returns the latest process, which may have ended; false before the first Start.
+func (n *Node) Life() (Life, bool) {
+	p := n.process()
+	if p == nil {
+		return Life{}, false
+	}
+	return Life{PID: p.pid(), Started: p.started, Binary: p.bin.path, SHA256: p.bin.sha256}, true
 }
 
 // Signal sends a signal to the process, such as SIGSTOP and SIGCONT.

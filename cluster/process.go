@@ -14,15 +14,17 @@ import (
 
 // process is one life of a node.
 type process struct {
-	cmd    *exec.Cmd
-	wanted atomic.Bool   // its end was asked for
-	gone   chan struct{} // closed when the process has been reaped
-	exit   Exit          // valid once gone is closed
+	cmd     *exec.Cmd
+	bin     binary
+	started time.Time
+	wanted  atomic.Bool   // its end was asked for
+	gone    chan struct{} // closed when the process has been reaped
+	exit    Exit          // valid once gone is closed
 }
 
 // supervise watches a started command until it ends. An end that nobody asked for is said aloud.
-func supervise(cmd *exec.Cmd, n *Node) *process {
-	p := &process{cmd: cmd, gone: make(chan struct{})}
+func supervise(cmd *exec.Cmd, n *Node, bin binary) *process {
+	p := &process{cmd: cmd, bin: bin, started: time.Now(), gone: make(chan struct{})}
 	go func() { // owned by the node; ends with the process, which Close sees to
 		defer close(p.gone)
 		_ = cmd.Wait() // the state says more
@@ -59,11 +61,9 @@ func (p *process) end(grace time.Duration) error {
 	if !p.alive() {
 		return nil
 	}
-	p.wanted.Store(true)
 	if grace > 0 {
-		// A frozen process gets the signal only once it runs again.
-		if err := errors.Join(p.signal(syscall.SIGTERM), p.signal(syscall.SIGCONT)); err != nil {
-			return fmt.Errorf("asking process %d to end: %w", p.pid(), err)
+		if err := p.ask(); err != nil {
+			return err
 		}
 		select {
 		case <-p.gone:
@@ -71,12 +71,30 @@ func (p *process) end(grace time.Duration) error {
 		case <-time.After(grace):
 		}
 	}
+	return p.kill()
+}
+
+// ask asks the process to end. A frozen process gets the signal only once it runs again.
+func (p *process) ask() error {
+	p.wanted.Store(true)
+	if err := errors.Join(p.signal(syscall.SIGTERM), p.signal(syscall.SIGCONT)); err != nil {
+		return fmt.Errorf("asking process %d to end: %w", p.pid(), err)
+	}
+	return nil
+}
+
+// kill ends the process by force and returns when it is gone.
+func (p *process) kill() error {
+	p.wanted.Store(true)
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("killing process %d: %w", p.pid(), err)
 	}
 	<-p.gone
 	return nil
 }
+
+// succeeded reports whether a process that has ended did so with success.
+func (p *process) succeeded() bool { return p.cmd.ProcessState.Success() }
 
 // state reads the third field of /proc/<pid>/stat, which stands behind the name in parentheses.
 func (p *process) state() byte {

@@ -44,14 +44,13 @@ func (l leakChecked) Run() int {
 }
 
 // playServer has the flags of wedsync-server, counts its starts in its data directory, and is ready once it reaches the
-// log ports of all its peers.
+// log ports of all its peers. Its /metrics is the file "metrics-NODE" beside its data.
 func playServer(how string) int {
-	var peers []string
 	f := flag.NewFlagSet("server", flag.ExitOnError)
 	node, region := f.String("node", "", ""), f.String("region", "", "")
 	listen, log, data := f.String("listen", "", ""), f.String("log-listen", "", ""), f.String("data", "", "")
 	flaw := f.String("flaw", "", "")
-	f.Func("peer", "", func(s string) error { peers = append(peers, s); return nil })
+	peersFile := f.String("peers-file", "", "")
 	f.Parse(os.Args[1:])
 	fmt.Println("starting", *node, "of", *region, "flaw", *flaw)
 	switch how {
@@ -87,8 +86,13 @@ func playServer(how string) int {
 			http.Error(w, "not today", http.StatusServiceUnavailable)
 			return
 		}
-		for _, p := range peers {
-			_, addr, _ := strings.Cut(p, "=nats://")
+		peers, err := os.ReadFile(*peersFile)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		for p := range strings.Lines(string(peers)) {
+			_, addr, _ := strings.Cut(strings.TrimSpace(p), "=nats://")
 			c, err := net.DialTimeout("tcp", addr, time.Second)
 			if err != nil {
 				http.Error(w, "no peer: "+err.Error(), http.StatusServiceUnavailable)
@@ -98,6 +102,9 @@ func playServer(how string) int {
 		}
 		fmt.Fprintln(w, "ready", *node)
 	})
+	http.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, filepath.Join(filepath.Dir(*data), "metrics-"+*node))
+	})
 	server := &http.Server{}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -106,6 +113,10 @@ func playServer(how string) int {
 	}
 	go server.Serve(web)
 	<-ctx.Done()
+	if how == "fails" {
+		fmt.Println("the handover failed")
+		return 4
+	}
 	fmt.Println("stopped as asked")
 	return 0
 }

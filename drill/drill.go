@@ -7,8 +7,10 @@
 //	warmup -> before -> (fault -> recovery -> after) x repeat -> drain
 //
 // Vendors arrive during warmup. "before" is the steady state without any fault. A cycle injects
-// the fault, proves that it took effect, holds it, reverts it, proves that it is gone, and waits
-// until the steady state is back. In drain the load has ended and stragglers may still arrive.
+// the fault (an experiment, actions, or both), proves that it took effect, holds it, reverts it,
+// proves that it is gone, and waits until the steady state is back. A drill without a fault may have
+// recovery and after as well: then they only divide the run. In drain the load has ended and
+// stragglers may still arrive.
 //
 // Three rules make the outcome worth believing. Every fault is reverted on every way out. A fault
 // that was not proved did not happen, so its drill does not pass. And the verdict is computed
@@ -47,6 +49,8 @@ type Drill struct {
 	// Experiment is a file of Chaos Mesh resources; all of them are injected together.
 	// Empty: a drill without a fault.
 	Experiment string `yaml:"experiment,omitempty"`
+	// Actions happen in the fault phase too, beside the experiment or without one.
+	Actions []Action `yaml:"actions,omitempty"`
 	// Repeat is how many times the fault is injected: one lucky run proves little.
 	Repeat    int       `yaml:"repeat,omitempty"`
 	Phases    Phases    `yaml:"phases"`
@@ -68,6 +72,13 @@ type Topology struct {
 	Regions []string `yaml:"regions"`
 	// Nodes is the number of server processes per region; 1 if absent.
 	Nodes int `yaml:"nodes,omitempty"`
+	// MaxNodes is up to how many a region can grow; as many as Nodes if absent. The load knows the addresses of all.
+	MaxNodes int `yaml:"max_nodes,omitempty"`
+	// Args are flags for every wedsync-server, which count more than those that a drill sets by itself: it lifts the
+	// limits on the rates of a single application.
+	Args []string `yaml:"args,omitempty"`
+	// Scaling is a policy file for the servers (--scaling); the drill then adds and removes nodes as they ask.
+	Scaling string `yaml:"scaling,omitempty"`
 	// WAN is a profile file with the delays between the regions; empty is the built-in profile.
 	WAN string `yaml:"wan,omitempty"`
 	// Data says where the servers keep their logs: disk (the default) or memory. All regions of a local cluster share
@@ -143,7 +154,10 @@ func parse(source []byte) (*Drill, error) {
 	if d.Topology.Nodes == 0 {
 		d.Topology.Nodes = 1
 	}
-	if d.Repeat == 0 && d.Experiment != "" {
+	if d.Topology.MaxNodes == 0 {
+		d.Topology.MaxNodes = d.Topology.Nodes
+	}
+	if d.Repeat == 0 && (d.faulty() || d.Phases.cycle() > 0) {
 		d.Repeat = 1
 	}
 	return d, nil
@@ -184,6 +198,9 @@ func (d *Drill) validate() error {
 	if d.Topology.Nodes < 1 || d.Topology.Nodes > 9 {
 		wrong("topology.nodes is %d; a region has 1 to 9 nodes", d.Topology.Nodes)
 	}
+	if d.Topology.MaxNodes < d.Topology.Nodes || d.Topology.MaxNodes > 9 {
+		wrong("topology.max_nodes is %d; choose topology.nodes (%d) to 9", d.Topology.MaxNodes, d.Topology.Nodes)
+	}
 	if where := d.Topology.Data; where != "" && where != "disk" && where != "memory" {
 		wrong("topology.data is %q; choose disk or memory", where)
 	}
@@ -192,22 +209,31 @@ func (d *Drill) validate() error {
 	} else if _, err := os.Stat(d.path(d.Scenario.Script)); err != nil {
 		wrong("scenario.script: %v", err)
 	}
-	if d.Topology.WAN != "" {
-		if _, err := os.Stat(d.path(d.Topology.WAN)); err != nil {
-			wrong("topology.wan: %v", err)
+	for name, file := range map[string]string{"wan": d.Topology.WAN, "scaling": d.Topology.Scaling} {
+		if file == "" {
+			continue
+		}
+		if _, err := os.Stat(d.path(file)); err != nil {
+			wrong("topology.%s: %v", name, err)
 		}
 	}
 	if d.Phases.Before <= 0 || d.Phases.Warmup <= 0 || d.Phases.Drain <= 0 {
 		wrong("phases.warmup, phases.before and phases.drain must be longer than nothing")
 	}
 	switch {
-	case d.Experiment == "" && d.Repeat > 0:
-		wrong("repeat without an experiment: name one, or leave repeat out")
-	case d.Experiment != "" && (d.Phases.Fault <= 0 || d.Phases.Recovery <= 0):
-		wrong("an experiment needs phases.fault (how long it is held) and phases.recovery (how long the steady state may take to return)")
+	case d.Repeat > 0 && !d.faulty() && d.Phases.cycle() == 0:
+		wrong("repeat without an experiment: name one, or actions, or leave repeat out")
+	case d.faulty() && (d.Phases.Fault <= 0 || d.Phases.Recovery <= 0):
+		wrong("an experiment or an action needs phases.fault (how long it is held) and phases.recovery (how long the steady state may take to return)")
+	}
+	if !d.faulty() && d.Phases.Fault > 0 {
+		wrong("phases.fault without a fault: use recovery and after to divide the run")
 	}
 	if d.Repeat < 0 {
 		wrong("repeat is %d; it counts injections", d.Repeat)
+	}
+	if err := d.validateActions(); err != nil {
+		all = append(all, err)
 	}
 	return errors.Join(all...)
 }
@@ -220,9 +246,15 @@ func (d *Drill) path(p string) string {
 	return filepath.Join(filepath.Dir(d.File), p)
 }
 
+// faulty reports whether anything is done to the cluster.
+func (d *Drill) faulty() bool { return d.Experiment != "" || len(d.Actions) > 0 }
+
+// cycle is the length of one cycle, without what actions add.
+func (p Phases) cycle() Duration { return p.Fault + p.Recovery + p.After }
+
 // Longest is the longest that the load can be on: the generator's own limit, which the drill
 // undercuts by telling it to stop.
 func (d *Drill) Longest() time.Duration {
-	cycle := d.Phases.Fault + d.Phases.Recovery + d.Phases.After
+	cycle := d.Phases.cycle() + Duration(d.longestAction())
 	return time.Duration(d.Phases.Warmup + d.Phases.Before + Duration(d.Repeat)*cycle)
 }

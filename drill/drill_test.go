@@ -10,7 +10,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(tinyVar) != "" {
+		serveTiny()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // TestShippedDrillsAreValid loads every drill of the repository.
 func TestShippedDrillsAreValid(t *testing.T) {

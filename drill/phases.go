@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/wedsync/wedsync/chaos/experiment"
 	"github.com/wedsync/wedsync/chaos/journal"
-	"github.com/wedsync/wedsync/chaos/local"
 )
 
 // phases plays warmup, before, and the cycles.
@@ -27,8 +26,32 @@ func (r *run) phases(ctx context.Context) error {
 	if err := r.hold(ctx, time.Duration(p.Before)); err != nil {
 		return err
 	}
-	for cycle := 1; cycle <= r.drill.Repeat; cycle++ {
-		if err := r.cycle(ctx, cycle); err != nil {
+	cycle := r.cycle
+	if !r.drill.faulty() {
+		cycle = r.calmCycle
+	}
+	for n := 1; n <= r.drill.Repeat; n++ {
+		if err := cycle(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// calmCycle goes through the phases of a cycle in which nothing is done to the cluster: those that have a length.
+func (r *run) calmCycle(ctx context.Context, cycle int) error {
+	p := r.drill.Phases
+	for _, part := range []struct {
+		phase  journal.Phase
+		length Duration
+	}{{journal.PhaseRecovery, p.Recovery}, {journal.PhaseAfter, p.After}} {
+		if part.length == 0 {
+			continue
+		}
+		if err := r.enter(part.phase, cycle, time.Duration(part.length)); err != nil {
+			return err
+		}
+		if err := r.hold(ctx, time.Duration(part.length)); err != nil {
 			return err
 		}
 	}
@@ -42,20 +65,17 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 	if err := r.enter(journal.PhaseFault, cycle, time.Duration(p.Fault)); err != nil {
 		return err
 	}
-	var injections []*local.Injection
-	for _, e := range r.experiments {
-		injection, err := r.inject(ctx, e)
-		if err != nil {
-			return err
-		}
-		injections = append(injections, injection)
-	}
 	r.progress.inForce(r.names())
+	injections, err := r.strike(ctx)
+	if err != nil {
+		return err
+	}
+	r.progress.until(time.Now().Add(time.Duration(p.Fault))) // proving may have taken longer than the hold
 	if err := r.hold(ctx, time.Duration(p.Fault)); err != nil {
 		return err
 	}
-	for i := len(injections) - 1; i >= 0; i-- {
-		if err := injections[i].Revert(ctx); err != nil {
+	for _, injection := range slices.Backward(injections) {
+		if err := injection.Revert(ctx); err != nil {
 			return fmt.Errorf("%w: %w", ErrRevert, err)
 		}
 	}
@@ -69,14 +89,14 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 			r.progress.note("not proved to be gone: %v", err)
 		}
 	}
-	err := r.steady(ctx, time.Until(back.Add(time.Duration(p.Recovery))))
+	err = r.steady(ctx, time.Until(back.Add(time.Duration(p.Recovery))))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	entry := journal.Entry{Event: journal.EventSteady, Detail: map[string]any{"after_ms": time.Since(back).Milliseconds()}}
 	if err != nil {
 		entry.Err = err.Error()
-		r.manifest.Trouble = append(r.manifest.Trouble, fmt.Sprintf("cycle %d: the steady state did not come back: %v", cycle, err))
+		r.trouble("cycle %d: the steady state did not come back: %v", cycle, err)
 		r.progress.note("steady state not back: %v", err)
 	}
 	if err := r.journal.Append(entry); err != nil {
@@ -86,29 +106,6 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 		return err
 	}
 	return r.hold(ctx, time.Duration(p.After))
-}
-
-func (r *run) inject(ctx context.Context, e *experiment.Experiment) (*local.Injection, error) {
-	plan, err := r.driver.Plan(e, time.Duration(r.drill.Phases.Fault))
-	if err != nil {
-		return nil, err
-	}
-	injection, err := r.driver.Inject(ctx, plan)
-	if err != nil {
-		return nil, err
-	}
-	if err := injection.Prove(ctx); err != nil {
-		r.progress.note("not proved: %v", err)
-	}
-	return injection, nil
-}
-
-func (r *run) names() []string {
-	var names []string
-	for _, e := range r.experiments {
-		names = append(names, e.Name+" ("+e.Action+")")
-	}
-	return names
 }
 
 // enter begins a phase: in the journal, for the generator's tags, and on the screen.

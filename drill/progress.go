@@ -53,6 +53,14 @@ func (p *progress) enter(phase string, ends time.Time) {
 	p.update(true)
 }
 
+// until says when the phase will end after all.
+func (p *progress) until(ends time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ends = ends
+	p.update(false)
+}
+
 func (p *progress) inForce(faults []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

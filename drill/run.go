@@ -10,6 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -99,14 +102,18 @@ type run struct {
 	work        string   // cluster data, logs and the control socket
 	lock        *os.File // marks work as in use
 	manifest    reports.Manifest
-	notes       []string // for the manifest
 	progress    *progress
 
 	cluster   *cluster.Cluster
 	control   *control
 	generator *generator
-	journal   *journal.Writer
-	driver    *local.Driver
+
+	mu    sync.Mutex // guards the following, and manifest.Trouble
+	notes []string   // for the manifest
+
+	journal *journal.Writer
+	driver  *local.Driver
+	sampler *sampler
 }
 
 // prepare checks everything that can be checked before anything is started.
@@ -179,7 +186,18 @@ func (r *run) makeWork() (err error) {
 }
 
 // note keeps something that a reader of the report should know.
-func (r *run) note(text string) { r.notes = append(r.notes, text) }
+func (r *run) note(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notes = append(r.notes, text)
+}
+
+// trouble keeps something that went wrong with the drill itself, and costs it its PASS.
+func (r *run) trouble(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.manifest.Trouble = append(r.manifest.Trouble, fmt.Sprintf(format, args...))
+}
 
 func (d *Drill) experiments() ([]*experiment.Experiment, error) {
 	if d.Experiment == "" {
@@ -228,7 +246,19 @@ func (r *run) play(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.journal.Close()) }()
 	r.driver = local.New(r.cluster, r.journal, r.cfg.Seed)
+	if r.sampler, err = startSampler(ctx, filepath.Join(r.raw, "nodes.jsonl"), r.cluster.Ever); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.sampler.close()) }()
+	stopScaling, err := r.scale(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopScaling()
 
+	if slices.ContainsFunc(r.drill.Actions, func(a Action) bool { return a.Kind == local.CPUQuota }) {
+		r.note("processor time was limited by " + local.QuotaMechanism())
+	}
 	if err := r.startLoad(ctx); err != nil {
 		return err
 	}
@@ -242,6 +272,10 @@ func (r *run) play(ctx context.Context) (err error) {
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
+	stopScaling()
+	if err := r.sampler.close(); err != nil {
+		return err
+	}
 	if err := r.audit(ctx); err != nil {
 		return err
 	}
@@ -249,6 +283,9 @@ func (r *run) play(ctx context.Context) (err error) {
 		r.note(fmt.Sprintf(
 			"the machine was busy: the network delivered %d packets over 5 ms late, the worst by %v, and lost %d before it could look at them",
 			c.Late, c.MaxLate.Round(time.Millisecond), c.Overrun))
+	}
+	for _, n := range r.cluster.Ever() {
+		r.manifest.Nodes = append(r.manifest.Nodes, reports.Node{Name: n.Name, Region: n.Region})
 	}
 	r.manifest.End = clock.Read()
 	r.manifest.Notes = r.notes
@@ -262,22 +299,36 @@ func (r *run) startCluster(ctx context.Context) error {
 	}
 	r.manifest.Network = describe(network, r.profile)
 	r.progress.note("starting %d regions (%s)", len(r.drill.Topology.Regions), network.Describe())
+	args, err := r.serverArgs()
+	if err != nil {
+		return errors.Join(err, network.Close())
+	}
+	topology := r.drill.Topology
 	r.cluster, err = cluster.Start(ctx, cluster.Config{
-		ExtraArgs: cluster.Unlimited,
-		Regions:   r.drill.Topology.Regions, NodesPerRegion: r.drill.Topology.Nodes, Profile: r.profile, Network: network,
+		ExtraArgs: args, Regions: topology.Regions, NodesPerRegion: topology.Nodes, MaxNodesPerRegion: topology.MaxNodes, Profile: r.profile, Network: network,
 		Dir: r.work, ServerBinary: r.serverBin, JWTSecret: secret(), ClusterSecret: secret(), Flaw: r.cfg.Flaw,
 		Env: []string{calmGC}, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return errors.Join(err, network.Close())
 	}
-	for _, n := range r.cluster.Nodes() {
-		r.manifest.Nodes = append(r.manifest.Nodes, reports.Node{Name: n.Name, Region: n.Region})
-	}
 	if err := r.cluster.WaitReady(ctx); err != nil {
 		return errors.Join(err, r.cluster.Close())
 	}
 	return nil
+}
+
+// serverArgs are the flags of the servers, the drill's own last: the last one counts.
+func (r *run) serverArgs() ([]string, error) {
+	args := slices.Clone(cluster.Unlimited)
+	if file := r.drill.Topology.Scaling; file != "" {
+		path, err := filepath.Abs(r.drill.path(file))
+		if err != nil {
+			return nil, fmt.Errorf("finding the scaling policy: %w", err)
+		}
+		args = append(args, "--scaling", path)
+	}
+	return append(args, r.drill.Topology.Args...), nil
 }
 
 // secret returns a fresh secret: each run has its own, so none is worth stealing.
@@ -303,7 +354,7 @@ func (r *run) startLoad(ctx context.Context) (err error) {
 		return errors.Join(err, r.control.close())
 	}
 	r.generator, err = startGenerator(ctx, r.cluster.Network(), generatorConfig{
-		Binary: r.k6Bin, Script: r.drill.path(r.drill.Scenario.Script), Env: env, Nodes: r.cluster.Nodes(),
+		Binary: r.k6Bin, Script: r.drill.path(r.drill.Scenario.Script), Env: env, Nodes: r.cluster.Places(),
 		Token: token, Control: socket, OutDir: r.bundle,
 		LogFile: filepath.Join(r.work, "k6.log"), Duration: r.drill.Longest(), Seed: r.cfg.Seed,
 	})
@@ -344,7 +395,24 @@ func (r *run) audit(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	return auditLogs(ctx, r.cluster.Nodes(), token, w)
+	if err := r.recall(ctx); err != nil {
+		return err
+	}
+	return auditLogs(ctx, r.cluster.Ever(), token, w)
+}
+
+// recall starts the nodes again that were removed: what their logs held, and since when, counts too.
+func (r *run) recall(ctx context.Context) error {
+	for {
+		members := r.cluster.Nodes()
+		i := slices.IndexFunc(r.cluster.Ever(), func(n *cluster.Node) bool { return !slices.Contains(members, n) })
+		if i < 0 {
+			return nil
+		}
+		if _, err := r.cluster.Add(ctx, r.cluster.Ever()[i].Region); err != nil {
+			return fmt.Errorf("starting a removed node again, to read its log: %w", err)
+		}
+	}
 }
 
 // Plan says what a run would do, for --dry-run.
@@ -356,16 +424,32 @@ func Plan(d *Drill, out io.Writer) error {
 	fmt.Fprintf(out, "%s: %s\n", d.Metadata.Name, d.Title)
 	fmt.Fprintf(out, "  topology   %v, %d node(s) each\n", d.Topology.Regions, d.Topology.Nodes)
 	fmt.Fprintf(out, "  scenario   %s %v\n", d.Scenario.Script, d.Scenario.Env)
-	if d.Experiment == "" {
-		fmt.Fprintln(out, "  experiment none")
+	if d.Topology.MaxNodes > d.Topology.Nodes {
+		fmt.Fprintf(out, "             up to %d per region\n", d.Topology.MaxNodes)
 	}
-	nodes := cluster.Names(d.Topology.Regions, d.Topology.Nodes)
+	if len(d.Topology.Args) > 0 {
+		fmt.Fprintf(out, "  servers    %s\n", strings.Join(d.Topology.Args, " "))
+	}
+	if d.Topology.Scaling != "" {
+		fmt.Fprintf(out, "  scaling    as the servers ask by %s\n", d.Topology.Scaling)
+	}
+	if !d.faulty() {
+		fmt.Fprintln(out, "  fault      none")
+	}
+	nodes := d.nodes()
 	for _, e := range experiments {
 		targets, err := local.Match(e, nodes)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "  experiment %s %s (%s) on %s, %d time(s)\n", e.Kind, e.Name, e.Action, targets, d.Repeat)
+	}
+	for _, a := range d.Actions {
+		effect, err := local.MatchAction(d.local(a), nodes)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "  action     %s after %v: %s, %d time(s)\n", d.local(a).Name(), time.Duration(a.Delay), effect, d.Repeat)
 	}
 	fmt.Fprintf(out, "  phases     warmup <=%v, before %v, (fault %v, recovery <=%v, after %v) x %d, drain <=%v\n",
 		time.Duration(d.Phases.Warmup), time.Duration(d.Phases.Before), time.Duration(d.Phases.Fault), time.Duration(d.Phases.Recovery),

@@ -59,21 +59,24 @@ const (
 // Entry is one line. The writer stamps T, WallNS and Seq, and fills in Phase and Cycle where they
 // are empty.
 type Entry struct {
-	T         int64          `json:"t"`                   // CLOCK_MONOTONIC, ns
-	WallNS    int64          `json:"wall_ns"`             // Unix time, ns; for people only
-	Seq       uint64         `json:"seq"`                 // 1, 2, 3… without gaps
-	Event     Event          `json:"event"`               //
-	Phase     Phase          `json:"phase,omitempty"`     // current phase; empty before the first
-	Cycle     int            `json:"cycle,omitempty"`     // 1, 2, 3… within fault and recovery; 0 outside
-	Injection uint64         `json:"injection,omitempty"` // 1, 2, 3… the same for all lines of one injection; 0 for other lines
-	Kind      string         `json:"kind,omitempty"`      // Chaos Mesh kind, such as PodChaos
-	Name      string         `json:"name,omitempty"`      // metadata.name of the experiment
-	Action    string         `json:"action,omitempty"`    // such as pod-kill
-	SHA256    string         `json:"sha256,omitempty"`    // hex, of the YAML document as it stood in the file
-	Targets   []string       `json:"targets,omitempty"`   // node names
-	Regions   []string       `json:"regions,omitempty"`   // regions of the targets
-	Detail    map[string]any `json:"detail,omitempty"`    // readings, seed, pids; numbers come back as json.Number
-	Err       string         `json:"err,omitempty"`       //
+	T         int64    `json:"t"`                   // CLOCK_MONOTONIC, ns
+	WallNS    int64    `json:"wall_ns"`             // Unix time, ns; for people only
+	Seq       uint64   `json:"seq"`                 // 1, 2, 3… without gaps
+	Event     Event    `json:"event"`               //
+	Phase     Phase    `json:"phase,omitempty"`     // current phase; empty before the first
+	Cycle     int      `json:"cycle,omitempty"`     // 1, 2, 3… within fault and recovery; 0 outside
+	Injection uint64   `json:"injection,omitempty"` // 1, 2, 3… the same for all lines of one injection; 0 for other lines
+	Kind      string   `json:"kind,omitempty"`      // Chaos Mesh kind, such as PodChaos, or DrillAction
+	Name      string   `json:"name,omitempty"`      // metadata.name of the experiment
+	Action    string   `json:"action,omitempty"`    // such as pod-kill
+	SHA256    string   `json:"sha256,omitempty"`    // hex, of the YAML document as it stood in the file
+	Targets   []string `json:"targets,omitempty"`   // node names
+	Regions   []string `json:"regions,omitempty"`   // regions of the targets
+	// Serving says that the targets go on serving, or see to it that others take over before they stop: a drain, an
+	// upgrade, a limit on the processor. It excuses nobody: a recipient that loses its session to it counts as connected.
+	Serving bool           `json:"serving,omitempty"`
+	Detail  map[string]any `json:"detail,omitempty"` // readings, seed, pids; numbers come back as json.Number
+	Err     string         `json:"err,omitempty"`    //
 }
 
 // ofInjection reports whether lines of this event belong to one injection.

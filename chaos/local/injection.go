@@ -45,6 +45,14 @@ type seen = map[string]any
 func (i *Injection) mechanism() fault {
 	d, targets := i.driver, i.driver.targets(i.plan)
 	switch do := i.plan.do; {
+	case do.drain:
+		return &drained{nodes: targets, network: d.cluster.Network()}
+	case do.upgrade != nil:
+		return &upgraded{cluster: d.cluster, nodes: targets, program: do.upgrade.program}
+	case do.scale != nil:
+		return &grown{cluster: d.cluster, region: i.plan.Regions[0], count: do.scale.nodes}
+	case do.quota != nil:
+		return newLimited(targets, d.cluster.Network(), do.quota.cores, i.number)
 	case do.down != nil:
 		return &down{nodes: targets, network: d.cluster.Network(), grace: do.down.grace}
 	case do.freeze:
@@ -59,6 +67,7 @@ type Injection struct {
 	driver *Driver
 	plan   *Plan
 	number uint64
+	limits limits
 	fault  fault
 	doubt  error // what the probes before the fault could not show
 
@@ -71,7 +80,7 @@ func (i *Injection) Plan() *Plan { return i.plan }
 
 // Prove shows the effect, or returns Unproved. Any other error is of the journal.
 func (i *Injection) Prove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, i.driver.limits.prove)
+	ctx, cancel := context.WithTimeout(ctx, i.limits.prove)
 	defer cancel()
 	saw, err := i.fault.prove(ctx)
 	return i.conclude(journal.EventProved, saw, errors.Join(i.doubt, err))
@@ -85,7 +94,7 @@ func (i *Injection) ProveGone(ctx context.Context) error {
 	if !reverted {
 		return &Unproved{i.plan.Experiment.Name, true, errors.New("it has not been reverted")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, i.driver.limits.gone)
+	ctx, cancel := context.WithTimeout(ctx, i.limits.gone)
 	defer cancel()
 	saw, err := i.fault.proveGone(ctx)
 	return i.conclude(journal.EventGone, saw, err)
@@ -114,7 +123,7 @@ func (i *Injection) Revert(ctx context.Context) error {
 	if i.reverted {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.driver.limits.revert)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.limits.revert)
 	defer cancel()
 	errs := []error{i.driver.journal.Append(i.entry(journal.EventReverting, nil, nil))}
 	if err := i.fault.revert(ctx); err != nil {
@@ -131,7 +140,7 @@ func (i *Injection) entry(event journal.Event, detail map[string]any, err error)
 	e := i.plan.Experiment
 	entry := journal.Entry{
 		Event: event, Injection: i.number, Kind: e.Kind, Name: e.Name, Action: e.Action, SHA256: e.SHA256,
-		Targets: i.plan.Targets, Regions: i.plan.Regions, Detail: detail,
+		Targets: i.plan.Targets, Regions: i.plan.Regions, Serving: i.plan.Serving, Detail: detail,
 	}
 	if err != nil {
 		entry.Err = err.Error()

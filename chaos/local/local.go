@@ -7,6 +7,10 @@
 //	NetworkChaos partition, delay, loss   the directed paths between regions, and to the vendors
 //	PhysicalMachineChaos process          SIGSTOP, SIGCONT at the revert
 //
+// Beside experiments there are the actions of a drill (Action), for which Chaos Mesh has no resource: what operators do
+// to a service that must not notice (drain, upgrade, scale), and less processor time. They are planned, injected,
+// proved, reverted and journalled in the same way.
+//
 // A fault that was not proved did not happen. So an injection is looked at with the eyes of a client:
 //
 //	plan, _ := driver.Plan(experiment, hold)   // whom it hits; nothing is touched
@@ -54,8 +58,12 @@ type Driver struct {
 	open    []*Injection // in force, oldest first
 }
 
-// limits are the constants above; tests shorten them.
+// limits are the constants above; tests shorten them, and slow actions have longer ones.
 type limits struct{ prove, gone, revert time.Duration }
+
+func (l limits) atLeast(o limits) limits {
+	return limits{max(l.prove, o.prove), max(l.gone, o.gone), max(l.revert, o.revert)}
+}
 
 // New returns a driver for a cluster. The seed makes its choices repeatable.
 func New(c *cluster.Cluster, j *journal.Writer, seed uint64) *Driver {
@@ -78,18 +86,31 @@ func (d *Driver) Plan(e *experiment.Experiment, hold time.Duration) (*Plan, erro
 	if err != nil {
 		return nil, err
 	}
+	return d.finish(p, hold), nil
+}
+
+// PlanAction is Plan for an action.
+func (d *Driver) PlanAction(a Action, hold time.Duration) (*Plan, error) {
+	p, err := a.decide(d.cluster.Nodes())
+	if err != nil {
+		return nil, err
+	}
+	return d.finish(p, hold), nil
+}
+
+func (d *Driver) finish(p *Plan, hold time.Duration) *Plan {
 	p.Seed = d.seed
 	if hold > 0 {
 		p.Hold = hold
 	}
-	return p, nil
+	return p
 }
 
 // Inject puts a plan into force. It probes first, so that Prove can compare: an error of these
 // probes does not stop the injection, but Prove will report it. On any other error the fault has
 // been taken back, unless the error says otherwise.
 func (d *Driver) Inject(ctx context.Context, p *Plan) (*Injection, error) {
-	i := &Injection{driver: d, plan: p, number: d.journal.NextInjection()}
+	i := &Injection{driver: d, plan: p, number: d.journal.NextInjection(), limits: d.limits.atLeast(p.limits)}
 	i.fault = i.mechanism()
 	before, cancel := context.WithTimeout(ctx, d.limits.prove)
 	seen, doubt := i.fault.before(before)

@@ -32,8 +32,11 @@ type Plan struct {
 	Effect string
 	// Notes are what a reader should know about the difference to a cluster.
 	Notes []string
+	// Serving says that the service must not notice: see journal.Entry.
+	Serving bool
 
-	do action
+	do     mechanism
+	limits limits // zero: those of the driver
 }
 
 // Match says whom an experiment would hit in a cluster of these nodes, which need not run
@@ -62,15 +65,28 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-// action is the mechanism of a plan: exactly one of its parts is set.
-type action struct {
-	down   *downAction
-	freeze bool
-	links  []link
+// mechanism is how a plan is carried out: exactly one of its parts is set.
+type mechanism struct {
+	down    *downAction
+	freeze  bool
+	links   []link
+	drain   bool
+	upgrade *upgradeAction
+	scale   *scaleAction
+	quota   *quotaAction
 }
 
 // downAction ends processes.
 type downAction struct{ grace time.Duration }
+
+// upgradeAction replaces processes by those of a program; empty: the same one.
+type upgradeAction struct{ program string }
+
+// scaleAction adds nodes.
+type scaleAction struct{ nodes int }
+
+// quotaAction limits processor time.
+type quotaAction struct{ cores float64 }
 
 // link is what happens to one directed path between two places.
 type link struct {

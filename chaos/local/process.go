@@ -43,21 +43,7 @@ func (f *down) inject(ctx context.Context) error {
 // prove shows for each target that its process is gone and that its address refuses connections.
 func (f *down) prove(ctx context.Context) (seen, error) {
 	return every(ctx, f.nodes, func(ctx context.Context, n *cluster.Node) (string, error) {
-		if n.Alive() {
-			return "alive", fmt.Errorf("%s: process %d is alive", n.Name, n.Pid())
-		}
-		pid := f.pids[n.Name]
-		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-			return "there", fmt.Errorf("%s: process %d is still there", n.Name, pid)
-		}
-		p := probe{f.network, wan.Venue, n}
-		switch took, err := p.within(ctx, lookFor); {
-		case err == nil:
-			return "answers", fmt.Errorf("%s: answered after %v, although it is down", p, took)
-		case !errors.Is(err, syscall.ECONNREFUSED):
-			return "does not refuse", fmt.Errorf("a dead process refuses connections, but: %w", err)
-		}
-		return fmt.Sprintf("pid %d is gone, connection refused", pid), nil
+		return refuses(ctx, f.network, n, f.pids[n.Name])
 	})
 }
 
@@ -144,16 +130,22 @@ func (f *freeze) proveGone(ctx context.Context) (seen, error) {
 // that a profile may ask for, shorter than what a drill can spare.
 const silence = 700 * time.Millisecond
 
-// serving shows that each node answers the vendors.
+// serving shows that each node answers the vendors. One that is not ready for a moment, because another fault has just
+// begun or ended, is given that moment.
 func serving(ctx context.Context, network wan.Network, nodes []*cluster.Node) (seen, error) {
 	return every(ctx, nodes, func(ctx context.Context, n *cluster.Node) (string, error) {
 		p := probe{network, wan.Venue, n}
 		ctx, cancel := context.WithTimeout(ctx, lookFor)
 		defer cancel()
-		status, took, err := p.ask(ctx, "/readyz")
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("%s: /readyz is %d", p, status)
-		}
+		var took time.Duration
+		err := eventually(ctx, func(ctx context.Context) error {
+			status, t, err := p.ask(ctx, "/readyz")
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("%s: /readyz is %d", p, status)
+			}
+			took = t
+			return err
+		})
 		if err != nil {
 			return "not ready", err
 		}

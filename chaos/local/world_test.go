@@ -1,14 +1,17 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,11 +34,12 @@ func TestMain(m *testing.M) {
 	os.Exit(lab.RunTests(leakChecked{m}))
 }
 
-// serve answers everything with 200 on --listen until it is killed.
+// serve answers everything with 200 on --listen until it is asked to end. Asked for /burn, it keeps a core busy for a
+// while.
 func serve(args []string) {
 	flags := flag.NewFlagSet("tiny", flag.ContinueOnError)
 	var listen string
-	for _, name := range []string{"node", "region", "listen", "log-listen", "data"} {
+	for _, name := range []string{"node", "region", "listen", "log-listen", "data", "peers-file"} {
 		flags.Func(name, "", func(v string) error {
 			if name == "listen" {
 				listen = v
@@ -43,13 +47,30 @@ func serve(args []string) {
 			return nil
 		})
 	}
-	flags.Func("peer", "", func(string) error { return nil })
 	if err := flags.Parse(args); err != nil {
 		os.Exit(2)
 	}
-	fmt.Fprintln(os.Stderr, http.ListenAndServe(listen, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {})))
-	os.Exit(1)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go func() {
+		fmt.Fprintln(os.Stderr, http.ListenAndServe(listen, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/burn" {
+				go func() {
+					for end := time.Now().Add(burn); time.Now().Before(end); {
+					}
+				}()
+			}
+		})))
+		os.Exit(1)
+	}()
+	<-ctx.Done()
+	if os.Getenv(tinyVar) == "rude" {
+		os.Exit(3)
+	}
 }
+
+// burn is how long /burn takes.
+const burn = 2 * time.Second
 
 type leakChecked struct{ m *testing.M }
 
@@ -81,6 +102,12 @@ func best() wan.Kind {
 
 func newWorld(t *testing.T, kind wan.Kind) *world {
 	t.Helper()
+	return newWorldOf(t, kind, "kind")
+}
+
+// newWorldOf has servers that are kind, or rude: those fail when they are asked to end.
+func newWorldOf(t *testing.T, kind wan.Kind, servers string) *world {
+	t.Helper()
 	if kind == wan.Packet && !lab.Inside() {
 		t.Skip("SKIPPED: this machine refuses namespaces or TUN devices; see `wedsync doctor`")
 	}
@@ -105,7 +132,7 @@ func newWorld(t *testing.T, kind wan.Kind) *world {
 		t.Fatal(err)
 	}
 	c, err := cluster.Start(t.Context(), cluster.Config{Profile: profile, Dir: t.TempDir(), ServerBinary: self, JWTSecret: "x", ClusterSecret: "y",
-		Env: []string{tinyVar + "=1"}, Network: net, Logger: logger})
+		MaxNodesPerRegion: 3, Env: []string{tinyVar + "=" + servers}, Network: net, Logger: logger})
 	if err != nil {
 		t.Fatal(errors.Join(err, net.Close()))
 	}

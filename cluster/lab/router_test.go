@@ -228,6 +228,13 @@ func TestPriorityIsOfTheNetworkAndNotOfWhatItStarts(t *testing.T) {
 	if got := policy(cmd.Process.Pid); got != unix.SCHED_NORMAL {
 		t.Errorf("what it started has the policy %d", got)
 	}
+	// One thread of normal priority could hold up the others.
+	must(t, eachThread(os.Getpid(), func(tid int) error {
+		if got := policy(tid); got != want {
+			t.Errorf("after a start, thread %d has the policy %d, want %d", tid, got, want)
+		}
+		return nil
+	}))
 	must(t, r.Close())
 	_ = cmd.Wait() // it was killed with the network
 	if got := policy(os.Getpid()); got != unix.SCHED_NORMAL {

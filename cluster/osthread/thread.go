@@ -89,11 +89,14 @@ func (t *Thread) Start(cmd *exec.Cmd) (err error) {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	cmd.SysProcAttr.Setpgid = true
 	ran := t.Do(func() {
-		// What is started has a normal priority, even if this process has another.
-		if err = Normal(0); err != nil {
+		var nice int
+		if nice, err = normalChildren(); err != nil {
 			return
 		}
-		err = cmd.Start()
+		if err = cmd.Start(); err == nil && nice > 0 {
+			// It may have ended by now, and then it needs none.
+			_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, nice)
+		}
 	})
 	if !ran {
 		return ErrClosed
@@ -105,6 +108,33 @@ func (t *Thread) Start(cmd *exec.Cmd) (err error) {
 func (t *Thread) Close() {
 	t.once.Do(func() { close(t.closing) })
 	<-t.done
+}
+
+// normalChildren makes what the calling thread starts have a normal priority, even if the thread has a real-time one, and
+// returns the nice value that it should have: the kernel forgets that one. The thread keeps its own: among threads that wait for
+// each other (a garbage collector for everybody, and without sleeping at that) a single one of normal priority can
+// stop all the others for as long as the machine is busy.
+func normalChildren() (nice int, err error) {
+	now, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return 0, fmt.Errorf("reading the priority of a thread: %w", err)
+	}
+	if now.Policy == unix.SCHED_NORMAL {
+		return 0, nil // what it starts inherits the nice value too
+	}
+	reversed, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return 0, fmt.Errorf("reading the nice value of a thread: %w", err)
+	}
+	nice = 20 - reversed
+	if now.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0 {
+		return nice, nil
+	}
+	same := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: now.Policy, Priority: now.Priority, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
+	if err := unix.SchedSetAttr(0, same, 0); err != nil {
+		return 0, fmt.Errorf("keeping a real-time priority from what is started: %w", err)
+	}
+	return nice, nil
 }
 
 // Normal gives a thread (0: the calling one) a normal priority again, if it has a real-time one. Its nice value stays.
@@ -121,7 +151,8 @@ func Normal(tid int) error {
 	if err != nil {
 		return fmt.Errorf("reading the nice value of a thread: %w", err)
 	}
-	normal := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: int32(20 - reversed)}
+	// Only a privileged user may take back what normalChildren has done; it makes no difference any more.
+	normal := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: int32(20 - reversed), Flags: now.Flags & unix.SCHED_FLAG_RESET_ON_FORK}
 	if err := unix.SchedSetAttr(tid, normal, 0); err != nil {
 		return fmt.Errorf("setting a normal priority: %w", err)
 	}

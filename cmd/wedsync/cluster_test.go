@@ -18,6 +18,7 @@ import (
 // up is a running `wedsync cluster up`.
 type up struct {
 	cmd   *exec.Cmd
+	temp  string
 	lines []string
 	pids  []int // of the servers
 }
@@ -25,10 +26,11 @@ type up struct {
 // startUp starts a cluster of two regions on free ports and waits until it says how to use it.
 func startUp(t *testing.T, args ...string) (*up, int) {
 	t.Helper()
-	base := freePorts(t, 2)
+	base := freePorts(t, 6) // up to three servers per region
 	cmd := exec.Command(filepath.Join(bin, "wedsync"), append([]string{"cluster", "up", "--regions", "2", "--port-base", strconv.Itoa(base)}, args...)...)
 	cmd.Stderr = os.Stderr
-	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // a killed one cannot tidy up
+	temp := t.TempDir() // a killed one cannot tidy up
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -38,7 +40,7 @@ func startUp(t *testing.T, args ...string) (*up, int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
-	u := &up{cmd: cmd}
+	u := &up{cmd: cmd, temp: temp}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		u.lines = append(u.lines, lines.Text())
 		if f := strings.Fields(lines.Text()); len(f) == 6 && strings.HasPrefix(f[3], "ws://") {
@@ -110,6 +112,47 @@ func TestClusterUpServesTheHostAndStopsCleanly(t *testing.T) {
 	}
 }
 
+func TestClusterIsUpgradedAndScaledByOtherCommands(t *testing.T) {
+	u, base := startUp(t)
+	command := func(args ...string) (string, int) {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(bin, "wedsync"), append([]string{"cluster"}, args...)...)
+		cmd.Env = append(os.Environ(), "TMPDIR="+u.temp)
+		out, _ := cmd.CombinedOutput() // the code says it
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	expect := func(out string, code int) func(wantCode int, want ...string) {
+		return func(wantCode int, want ...string) {
+			t.Helper()
+			for _, text := range want {
+				if code != wantCode || !strings.Contains(out, text) {
+					t.Errorf("exit code %d, want %d; output should say %q:\n%s", code, wantCode, text, out)
+				}
+			}
+		}
+	}
+	expect(command("status"))(0, "eu-west-1", "ready", strconv.Itoa(u.pids[1]))
+	expect(command("upgrade"))(0, "replacing 2 nodes", "eu-west-1: process", "us-east-1: process")
+	status, _ := command("status")
+	for _, pid := range u.pids {
+		if strings.Contains(status, fmt.Sprintf(" %d ", pid)) || alive(pid) {
+			t.Errorf("process %d is left after an upgrade:\n%s", pid, status)
+		}
+	}
+	expect(command("scale", "us-east", "2"))(0, "us-east-2: added", "us-east has 2 node(s)")
+	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", base+3)) // the second of the second region
+	if err != nil || response.Body.Close() != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("the added server: %v, %v", response, err)
+	}
+	expect(command("scale", "us-east", "1"))(0, "us-east-2: drained and removed")
+	expect(command("scale", "the-moon", "1"))(1, "the-moon")
+	expect(command("upgrade", "--server", "/bin/false"))(1, "upgrading eu-west-1", "exit status 1")
+	expect(command("status"))(0, "down")
+	u.end(t, syscall.SIGINT, 0)
+	expect(command("status"))(2, "wedsync cluster up", "--dir")
+}
+
 func TestClusterUpLeavesNothingWhenKilled(t *testing.T) {
 	u, _ := startUp(t)
 	u.end(t, syscall.SIGKILL, -1)
@@ -161,13 +204,14 @@ func TestClusterUpRefusesWhatItCannotDo(t *testing.T) {
 	}{
 		{[]string{"--regions", "7"}, 2, "write a profile and give it with --profile"},
 		{[]string{"--nodes", "0"}, 2, "choose 1 to"},
+		{[]string{"--nodes", "2", "--max-nodes", "1"}, 2, "choose --nodes (2) to"},
 		{[]string{"--port-base", "65535"}, 2, "up to 65535"},
 		{[]string{"--port-base", port}, 1, "--port-base"},
 		{[]string{"--server", "/no/such/server"}, 2, "make build"},
 		{[]string{"--profile", bad}, 2, "bad.yaml:2: unknown key"},
 		{[]string{"--network", "pigeon"}, 2, "must be one of"},
-		{[]string{"--server", "/bin/false", "--port-base", strconv.Itoa(freePorts(t, 3))}, 1, "exit status 1"},
-		{[]string{"--flaw", "explode", "--port-base", strconv.Itoa(freePorts(t, 3))}, 1, "explode"},
+		{[]string{"--server", "/bin/false", "--port-base", strconv.Itoa(freePorts(t, 9))}, 1, "exit status 1"},
+		{[]string{"--flaw", "explode", "--port-base", strconv.Itoa(freePorts(t, 9))}, 1, "explode"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			cmd := exec.Command(filepath.Join(bin, "wedsync"), append([]string{"cluster", "up"}, c.args...)...)

@@ -5,13 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wedsync/wedsync/reports/nodes"
 )
 
 // bin holds the three binaries, built once for all tests of this package.
@@ -173,7 +177,7 @@ func TestDrillLeavesNothingBehind(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
 			out := t.TempDir()
-			namespaces := networkNamespaces(t)
+			namespaces, groups := networkNamespaces(t), controlGroups(t)
 			cmd := exec.Command(filepath.Join(bin, "wedsync"), "drill", "run", "--out", out, "testdata/fault.yaml")
 			var output bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &output, &output
@@ -185,7 +189,7 @@ func TestDrillLeavesNothingBehind(t *testing.T) {
 			journal := filepath.Join(out, "fault", "raw", "chaos.jsonl")
 			await(t, 90*time.Second, "the fault", func() bool {
 				text, _ := os.ReadFile(journal)
-				return strings.Contains(string(text), `"event":"proved"`)
+				return strings.Contains(string(text), `"event":"proved"`) && quotaInForce.Match(text)
 			})
 			if len(processes(t)) < 5 {
 				t.Fatalf("expected servers, k6 and the drill to run, found %v", processes(t))
@@ -196,6 +200,7 @@ func TestDrillLeavesNothingBehind(t *testing.T) {
 			await(t, 30*time.Second, "the end of every process", func() bool { return len(processes(t)) == 0 })
 			<-exited
 			await(t, 10*time.Second, "the end of every namespace", func() bool { return networkNamespaces(t) <= namespaces })
+			await(t, 10*time.Second, "the end of every control group", func() bool { return controlGroups(t) <= groups })
 			if signal != syscall.SIGKILL {
 				if code := cmd.ProcessState.ExitCode(); code != exitNothing {
 					t.Errorf("exit %d, want %d: nothing was proved\n%s", code, exitNothing, output.String())
@@ -205,6 +210,56 @@ func TestDrillLeavesNothingBehind(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// quotaInForce is in a journal when the processor time of a node is limited.
+var quotaInForce = regexp.MustCompile(`"event":"injected".*"action":"cpu-quota"`)
+
+// controlGroups counts the groups that limit our processes; there are none where the machine has no cgroups for us.
+func controlGroups(t *testing.T) (n int) {
+	t.Helper()
+	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), "wedsync-") {
+			n++
+		}
+		return nil // groups come and go while we look
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestEveryActionIsProved plays each kind of action once, most of them at the same time.
+func TestEveryActionIsProved(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays a drill of about 30 s")
+	}
+	out := t.TempDir()
+	r := wedsync(t, "drill", "run", "--out", out, "testdata/actions.yaml")
+	bundle := filepath.Join(out, "actions")
+	s := readSummary(t, bundle)
+	for _, claim := range []string{"nothing-wrong", "held", "faults"} {
+		if v := s.verdict(claim); v != "PASS" {
+			t.Errorf("claim %s is %s", claim, v)
+		}
+	}
+	file, err := os.Open(filepath.Join(bundle, "raw", "nodes.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	sampled, err := nodes.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sampled) != 7 { // six, and the one that was added
+		t.Errorf("%d nodes were sampled", len(sampled))
+	}
+	if t.Failed() {
+		journal, _ := os.ReadFile(filepath.Join(bundle, "raw", "chaos.jsonl"))
+		t.Logf("%s\n%s", r.output, journal)
 	}
 }
 

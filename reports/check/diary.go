@@ -28,6 +28,7 @@ type Injection struct {
 	Cycle              int
 	Kind, Name, Action string
 	Targets, Regions   []string
+	Serving            bool // an operation that the service must hide: nobody is displaced by it
 
 	Intent, Injected, Proved, Reverting, Reverted, Gone int64
 
@@ -70,7 +71,7 @@ func ReadDiary(entries []journal.Entry) *Diary {
 		case journal.EventIntent:
 			number[e.Injection] = len(d.Injections)
 			d.Injections = append(d.Injections, Injection{Number: e.Injection, Cycle: e.Cycle, Kind: e.Kind, Name: e.Name,
-				Action: e.Action, Targets: e.Targets, Regions: e.Regions, Intent: e.T})
+				Action: e.Action, Targets: e.Targets, Regions: e.Regions, Serving: e.Serving, Intent: e.T})
 		case journal.EventGuard, journal.EventNote, journal.EventSteady:
 			if e.Err != "" || e.Event != journal.EventSteady {
 				d.Notes = append(d.Notes, Note{At: e.T, Event: string(e.Event), Text: text(e)})

@@ -68,6 +68,9 @@ func gaps(whole span, parts []span) []span {
 func (h *History) displace(d *Diary) {
 	faults := map[string][]span{}
 	for i := range d.Injections {
+		if d.Injections[i].Serving {
+			continue
+		}
 		for _, region := range d.Injections[i].Regions {
 			faults[region] = append(faults[region], d.Injections[i].window())
 		}

@@ -78,6 +78,25 @@ func TestPopulations(t *testing.T) {
 	}
 }
 
+// An upgrade or a drain must not be noticed: whoever loses its session by one is late, not excused.
+func TestOperationsExcuseNobody(t *testing.T) {
+	p := newPlay()
+	p.fault(2000, 3000)
+	p.faults[0].Serving = true
+	p.without(func(r journal.Record) bool { return r.Kind == journal.Session && r.Vendor == "b" })
+	p.session(-1000, "b", 1, "eu", journal.Joined)
+	p.session(2010, "b", 1, "eu", journal.Closed)
+	p.session(2600, "b", 2, "us", journal.Joined)
+	p.pub("m", 2200, journal.OK)
+	p.recv("b", "m", 2610)
+	p.recv("c", "m", 2210)
+	p.judge(t).Due(func(pair *Pair) {
+		if pair.Vendor.ID == "b" && (pair.Displaced() || !pair.In(claim.Connected)) {
+			t.Error("b is excused")
+		}
+	})
+}
+
 // TestSpans compares the arithmetic of spans with counting single instants.
 func TestSpans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
