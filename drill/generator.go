@@ -54,7 +54,7 @@ func startGenerator(ctx context.Context, network wan.Network, cfg generatorConfi
 		"SEED":            fmt.Sprint(cfg.Seed),
 	}
 	maps.Copy(env, cfg.Env)
-	cmd.Env = append(os.Environ(), calmGC)
+	cmd.Env = append(os.Environ(), rareGC)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		cmd.Env = append(cmd.Env, k+"="+env[k])
 	}

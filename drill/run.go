@@ -55,9 +55,13 @@ type Config struct {
 // ErrRevert says that a fault may still be in force.
 var ErrRevert = errors.New("a fault could not be reverted")
 
-// calmGC makes servers and generator collect garbage a quarter as often: with five processes on few cores, each
+// calmGC makes servers collect garbage a quarter as often: with five processes on few cores, each
 // collection stalls somebody. They stay far below 200 MB.
 const calmGC = "GOGC=400"
+
+// rareGC is for the generator: while a collection marks, whoever allocates has to help, and the schedule of the
+// messages stands still. A flood fills its heap fastest; that stays below a gigabyte.
+const rareGC = "GOGC=1000"
 
 // steadyFor is how long the steady state must last to count as one.
 const steadyFor = 2 * time.Second
