@@ -6,7 +6,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build tools test race vet fmt fuzz bench evidence verify crds clean FORCE
+.PHONY: help build tools test race vet fmt fuzz bench bench-peers cost microbench evidence drills verify crds clean FORCE
 
 # The flags of xk6 (CGO off, paths trimmed), so that a binary built here, one built by xk6 and the
 # tests of it share one build cache.
@@ -17,7 +17,7 @@ DRILLS ?= drill/steady.yaml drill/region-kill.yaml drill/region-silent.yaml
 FUZZTIME ?= 60s
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: bin/wedsync bin/wedsync-server bin/k6 ## build the command line, the server, and k6 with the extension into bin/
 
@@ -27,6 +27,11 @@ bin/%: FORCE
 
 evidence: build ## run the drills on three regions, write evidence/ and EVIDENCE.md (under 8 minutes on 2 cores)
 	bin/wedsync drill run --evidence EVIDENCE.md $(DRILLS)
+
+# The short ones; soak.yaml takes half an hour more.
+ALL_DRILLS = $(filter-out drill/soak.yaml,$(wildcard drill/*.yaml))
+drills: build ## run every drill but the soak, and write evidence/ and EVIDENCE.md (25 minutes)
+	bin/wedsync drill run --evidence EVIDENCE.md $(ALL_DRILLS)
 
 verify: bin/wedsync ## recompute every figure of the bundles in evidence/ and of EVIDENCE.md
 	bin/wedsync verify --evidence EVIDENCE.md evidence/*/
@@ -63,7 +68,23 @@ fuzz: ## fuzz every parser, FUZZTIME (60s) each
 	    echo "== $$dir $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s $$dir; \
 	  done; done
 
-bench: ## run the benchmarks, with allocations
+bench: build ## measure the server as a whole, beside a bare gorilla floor and the peers that are installed: a table, and JSON in run/ (10 minutes; with peers 25)
+	@mkdir -p run
+	bin/wedsync bench --json run/bench.json --out run/bench $(if $(wildcard run/peers),--peers run/peers)
+
+bench-peers: ## install the other servers that `make bench` compares with, into run/peers (Centrifugo, Socket.IO)
+	mkdir -p run/peers/centrifugo run/peers/socketio
+	cd bench/peers/centrifugo && GOFLAGS=-trimpath CGO_ENABLED=0 GOBIN=$(CURDIR)/run/peers/centrifugo go install github.com/centrifugal/centrifugo/v5
+	cp bench/peers/centrifugo/config.json run/peers/centrifugo/
+	cp bench/peers/socketio/{package.json,package-lock.json,server.mjs,.npmrc} run/peers/socketio/
+	cd run/peers/socketio && npm ci --no-audit --no-fund
+
+cost: build ## measure what 1,000 to 10,000 connections cost, and draw docs/cost.svg (15 minutes)
+	@mkdir -p run
+	bin/wedsync bench --only curve --json run/cost.json
+	bin/wedsync bench plot run/cost.json docs/cost.svg
+
+microbench: ## run the benchmarks of the packages, with allocations
 	CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem ./protocol/... ./server/... ./client/... ./xk6-wedsync/... ./cluster/... ./reports/...
 
 crds: ## regenerate the embedded Chaos Mesh CRDs from the Go module

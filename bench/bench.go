@@ -16,7 +16,7 @@ import (
 // Config is one run.
 type Config struct {
 	Subjects []Subject // one of them is the floor
-	Only     []string  // benchmarks to run; default: all of Names
+	Only     []string  // benchmarks to run, of Names or CurveName; default: all of Names
 	Rounds   int       // of every case on every subject; default 3
 	Quick    bool      // small and short: shows that it works, measures nothing
 	Progress io.Writer // a line a round; default: none
@@ -36,8 +36,8 @@ func (c *Config) Validate() error {
 		wrong = append(wrong, errors.New("there is no floor among the subjects to compare with"))
 	}
 	for _, name := range c.Only {
-		if !slices.Contains(Names, name) {
-			wrong = append(wrong, fmt.Errorf("there is no benchmark %q: choose from %s", name, strings.Join(Names, ", ")))
+		if !slices.Contains(known(), name) {
+			wrong = append(wrong, fmt.Errorf("there is no benchmark %q: choose from %s", name, strings.Join(known(), ", ")))
 		}
 	}
 	if c.Rounds < 1 {
@@ -62,13 +62,15 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report := &Report{Environment: environment(), Quick: c.Quick}
+	report := &Report{Environment: environment(), Quick: c.Quick, Versions: map[string]string{}}
+	for _, s := range c.Subjects {
+		if s.Version != "" {
+			report.Versions[s.Name] = s.Version
+		}
+	}
 	thread := osthread.New() // what it starts dies with it
 	defer thread.Close()
-	for _, one := range cases(c.Quick) {
-		if len(c.Only) > 0 && !slices.Contains(c.Only, one.Benchmark) {
-			continue
-		}
+	for _, one := range c.cases() {
 		if why := limits.lacks(one.sockets); why != "" {
 			report.Skipped = append(report.Skipped, Skipped{Benchmark: one.Benchmark, Case: one.Name, Why: why})
 			fmt.Fprintf(c.Progress, "%s %s: skipped: %s\n", one.Benchmark, one.Name, why)

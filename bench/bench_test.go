@@ -107,7 +107,7 @@ func TestValidate(t *testing.T) {
 	}{
 		"no floor":          {Config{Subjects: []Subject{{Name: "a"}}, Rounds: 1}, "no floor"},
 		"twice":             {Config{Subjects: []Subject{floor, {Name: "a"}, {Name: "a"}}, Rounds: 1}, `called "a"`},
-		"unknown benchmark": {Config{Subjects: []Subject{floor}, Rounds: 1, Only: []string{"fan"}}, "choose from connect, fanout, wedding, storm"},
+		"unknown benchmark": {Config{Subjects: []Subject{floor}, Rounds: 1, Only: []string{"fan"}}, "choose from connect, fanout, wedding, storm, curve"},
 		"no rounds":         {Config{Subjects: []Subject{floor}, Rounds: -1}, "at least one"},
 	} {
 		if err := c.config.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -30,7 +30,7 @@ func (l broadcastLoad) sockets() int { return l.rooms * (l.members + 1) }
 
 func (l broadcastLoad) measure(ctx context.Context, subject *running, r *Round) error {
 	// Members come first, the publishers of the rooms behind them.
-	c := newCrowd(subject.url, append(rooms(l.rooms*l.members, l.members), rooms(l.rooms, 1)...))
+	c := newCrowd(subject, append(rooms(l.rooms*l.members, l.members), stages(l.rooms)...))
 	defer c.leave()
 	if _, err := c.connect(ctx); err != nil {
 		return err
@@ -43,20 +43,20 @@ func (l broadcastLoad) measure(ctx context.Context, subject *running, r *Round) 
 	members, publishers := make([]*member, l.rooms*l.members), make([]*publisher, l.rooms)
 	var receiving, sending, listening sync.WaitGroup
 	for i := range members {
-		m := newMember(c.sockets[i], &plans[i/l.members], start)
+		m := newMember(c.clients[i], &plans[i/l.members], start)
 		members[i] = m
 		receiving.Go(func() { m.receive(start.Add(total + grace)) }) // one a member; ends with its last message or the deadline
 	}
 	for i := range publishers {
-		p := &publisher{ws: c.sockets[len(members)+i], topic: topic(i), warm: l.warm}
+		p := &publisher{client: c.clients[len(members)+i], room: roomName(i), warm: l.warm}
 		publishers[i] = p
-		listening.Go(func() { listen(p.ws) })                          // one a publisher; ends with the socket
+		listening.Go(p.client.listen)                                  // one a publisher; ends with the socket
 		sending.Go(func() { p.publish(ctx, plans[i].sends(), start) }) // one a publisher; ends with its plan or ctx
 	}
-	sockets := slices.Clone(c.sockets)
+	everybody := slices.Clone(c.clients)
 	abort := context.AfterFunc(ctx, func() {
-		for _, ws := range sockets {
-			_ = ws.NetConn().Close() // ends the receiving
+		for _, one := range everybody {
+			_ = one.ws.NetConn().Close() // ends the receiving
 		}
 	})
 	used, err := usage(ctx, subject.pid, start.Add(l.warm), start.Add(total))
@@ -110,7 +110,7 @@ func (l broadcastLoad) judge(r *Round, members []*member, publishers []*publishe
 		}
 	}
 	r.SendLagMS = milliseconds(lag, 99)
-	r.add("CPU per million deliveries", "s", used.Seconds()/float64(deliveries)*1e6)
+	r.add(figureCPU, "s", used.Seconds()/float64(deliveries)*1e6)
 	r.addLatency("all", all, 50, 99, 99.9, 100)
 	if urgent.TotalCount() > 0 {
 		r.addLatency("urgent", urgent, 50, 99, 99.9, 100)

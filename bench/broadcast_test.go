@@ -36,7 +36,7 @@ func TestPlanRooms(t *testing.T) {
 
 func TestMark(t *testing.T) {
 	for _, s := range []send{{lane: protocol.Normal, seq: 0}, {lane: protocol.Urgent, seq: 1234567}} {
-		frame, err := protocol.DecodeText(protocol.V2, appendMessage(nil, topic(7), s))
+		frame, err := protocol.DecodeText(protocol.V2, supabase{}.appendPublish(nil, roomName(7), s.message()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,14 +44,27 @@ func TestMark(t *testing.T) {
 		if err != nil || protocol.LaneOf(u.Event, u.Meta) != s.lane {
 			t.Errorf("%+v became %+v, %v", s, u, err)
 		}
-		if lane, seq, ok := readMark(frame.Payload); !ok || lane != int(s.lane) || seq != s.seq {
-			t.Errorf("%+v was read as lane %d, %d, %v", s, lane, seq, ok)
+		found := 0
+		for lane, seq := range marks(frame.Payload) {
+			if found++; lane != int(s.lane) || seq != s.seq {
+				t.Errorf("%+v was read as lane %d, %d", s, lane, seq)
+			}
+		}
+		if found != 1 {
+			t.Errorf("%+v has %d marks", s, found)
 		}
 	}
 	for _, bad := range []string{"", "x", `"mark":[`, `"mark":[2,1]`, `"mark":[0,]`, `"mark":[0,1`, `"mark":[0,x]`, `"mark":[0,9999999999]`} {
-		if lane, seq, ok := readMark([]byte(bad)); ok {
+		for lane, seq := range marks([]byte(bad)) {
 			t.Errorf("%q was read as %d, %d", bad, lane, seq)
 		}
+	}
+	var all []int
+	for lane, seq := range marks([]byte(`{"mark":[0,7]}` + "\n" + `{"mark":[x]}` + "\n" + `{"mark":[1,8]}`)) {
+		all = append(all, lane, seq)
+	}
+	if !slices.Equal(all, []int{0, 7, 1, 8}) {
+		t.Errorf("a frame of several messages was read as %v", all)
 	}
 }
 
@@ -98,18 +111,18 @@ func TestParseTarget(t *testing.T) {
 	if err != nil || got.Name != "other" || got.PID != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	url, err := endpoint(got.URL)
-	if want := "ws://127.0.0.1:4000/socket/websocket?apikey=k&vsn=2.0.0"; err != nil || url != want {
-		t.Errorf("endpoint %q, %v; want %q", url, err, want)
+	if got, err = ParseTarget("other=ws://127.0.0.1:4000/,pid=1,dialect=socketio"); err != nil || got.Dialect != (socketIO{}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 	for spec, want := range map[string]string{
-		"ws://127.0.0.1:1/":                      "a name",
-		"a=ws://127.0.0.1:1/socket":              "process",
-		"a=http://127.0.0.1:1/,pid=1":            "ws://",
-		"a=ws://192.0.2.1:1/,pid=1":              "127.0.0.0/8",
-		"a=ws://127.0.0.1:1/,pid=x":              "positive",
-		"a=ws://127.0.0.1:1/,pid=999999999":      "no such process",
-		"a=ws://realtime.example.com:443/,pid=1": "127.0.0.0/8",
+		"ws://127.0.0.1:1/":                       "a name",
+		"a=ws://127.0.0.1:1/socket":               "process",
+		"a=http://127.0.0.1:1/,pid=1":             "ws://",
+		"a=ws://192.0.2.1:1/,pid=1":               "127.0.0.0/8",
+		"a=ws://127.0.0.1:1/,pid=x":               "positive",
+		"a=ws://127.0.0.1:1/,pid=999999999":       "no such process",
+		"a=ws://127.0.0.1:1/,pid=1,dialect=stomp": "choose from centrifugo, socketio, supabase",
+		"a=ws://realtime.example.com:443/,pid=1":  "127.0.0.0/8",
 	} {
 		if _, err := ParseTarget(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", spec, err, want)

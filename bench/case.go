@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Names of the benchmarks, in the order in which they run.
+// Names of the benchmarks that run if nothing else is asked for, in their order.
 var Names = []string{"connect", "fanout", "wedding", "storm"}
 
 // Case is one load at one size.

@@ -12,7 +12,7 @@ type connectLoad struct {
 }
 
 func (l connectLoad) measure(ctx context.Context, subject *running, r *Round) error {
-	c := newCrowd(subject.url, rooms(l.sockets, 10))
+	c := newCrowd(subject, rooms(l.sockets, 10))
 	defer c.leave()
 	before, err := cpuTime(subject.pid)
 	if err != nil {
@@ -41,7 +41,7 @@ func (l connectLoad) measure(ctx context.Context, subject *running, r *Round) er
 	}
 	r.Expected, r.Delivered = l.sockets, len(took)
 	r.add("RSS without clients", "MiB", float64(subject.base)/1024)
-	r.add("RSS per connection over that", "KiB", float64(resident-subject.base)/float64(l.sockets))
+	r.add(figureMemory, "KiB", float64(resident-subject.base)/float64(l.sockets))
 	r.add("CPU per 1,000 connects", "s", (after-before).Seconds()/float64(l.sockets)*1000)
 	r.add("connects with 64 workers", "/s", float64(l.sockets)/all.Seconds())
 	r.addLatency("connect", h, 50, 99)

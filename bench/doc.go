@@ -1,4 +1,5 @@
-// Package bench measures whole servers of the Supabase Realtime protocol from outside, each beside the floor.
+// Package bench measures whole realtime servers from outside, each beside the floor: our own, and peers of other
+// protocols, which the same load client speaks too (Dialect).
 //
 // The floor is the least that a Go server can do: it upgrades with gorilla, encodes a broadcast once and writes it to
 // the sockets of a room. Absolute figures move from machine to machine; the ratio to a floor that was measured in
@@ -16,4 +17,6 @@
 // Publishers and receivers live in this process, on one monotonic clock. A message's latency counts from the moment
 // at which it was due, so a server that slows its publishers down pays for it. CPU and memory of a subject are read
 // from /proc.
+//
+// Verdicts say of a run whether our own server reaches its targets, and is ahead of the best of its peers.
 package bench

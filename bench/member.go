@@ -2,18 +2,14 @@ package bench
 
 import (
 	"context"
-	"errors"
-	"io"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 // member receives what is sent to its room. All of it belongs to the goroutine of receive until that ends.
 type member struct {
-	ws    *websocket.Conn
-	plan  *plan
-	start time.Time
+	client *client
+	plan   *plan
+	start  time.Time
 
 	after   [2][]uint32 // when each message came after it was due, µs, at least 1; 0: it has not come
 	missing int         // messages that have not come
@@ -21,8 +17,8 @@ type member struct {
 	err     error       // that ended the receiving before its time
 }
 
-func newMember(ws *websocket.Conn, p *plan, start time.Time) *member {
-	m := &member{ws: ws, plan: p, start: start}
+func newMember(c *client, p *plan, start time.Time) *member {
+	m := &member{client: c, plan: p, start: start}
 	for lane := range m.after {
 		m.after[lane] = make([]uint32, len(p[lane]))
 		m.missing += len(p[lane])
@@ -32,23 +28,16 @@ func newMember(ws *websocket.Conn, p *plan, start time.Time) *member {
 
 // receive reads until everything has come, or until a deadline.
 func (m *member) receive(deadline time.Time) {
-	if m.err = m.ws.SetReadDeadline(deadline); m.err != nil {
+	if m.err = m.client.ws.SetReadDeadline(deadline); m.err != nil {
 		return
 	}
-	var buf [1024]byte // the mark is near the beginning; the rest of a longer message is of no interest
 	for m.missing > 0 {
-		_, r, err := m.ws.NextReader()
-		if err != nil {
-			m.err = err
+		var heard []byte
+		if heard, m.err = m.client.hear(); m.err != nil {
 			return
 		}
-		n, err := io.ReadFull(r, buf[:])
 		now := time.Since(m.start)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			m.err = err
-			return
-		}
-		if lane, seq, ok := readMark(buf[:n]); ok {
+		for lane, seq := range marks(heard) { // several: servers may put more than one message into a frame
 			m.note(lane, seq, now)
 		}
 	}
@@ -66,9 +55,9 @@ func (m *member) note(lane, seq int, now time.Duration) {
 
 // publisher sends to its room on schedule.
 type publisher struct {
-	ws    *websocket.Conn
-	topic string
-	warm  time.Duration
+	client *client
+	room   string
+	warm   time.Duration
 
 	lags []time.Duration // of messages that count: how late this side was
 	err  error
@@ -88,19 +77,10 @@ func (p *publisher) publish(ctx context.Context, sends []send, start time.Time) 
 		if s.due >= p.warm {
 			p.lags = append(p.lags, time.Since(start)-max(s.due, free))
 		}
-		push = appendMessage(push[:0], p.topic, s)
-		if p.err = p.ws.WriteMessage(websocket.TextMessage, push); p.err != nil {
+		push = p.client.dialect.appendPublish(push[:0], p.room, s.message())
+		if p.err = p.client.say(push); p.err != nil {
 			return
 		}
 		free = time.Since(start)
-	}
-}
-
-// listen throws away what a publisher is told, and lets gorilla answer pings.
-func listen(ws *websocket.Conn) {
-	for {
-		if _, _, err := ws.NextReader(); err != nil {
-			return
-		}
 	}
 }

@@ -2,10 +2,12 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,16 +22,20 @@ const readyWithin = 15 * time.Second
 
 // running is a subject that serves.
 type running struct {
-	url  string // to dial
-	pid  int
-	base int64 // RSS before the first client, KiB
-	stop func() error
+	url     string // to dial
+	dialect Dialect
+	pid     int
+	base    int64 // RSS before the first client, KiB
+	stop    func() error
 }
 
 // start starts a subject in a process of its own, waits until it serves and has settled, and notes what it takes
 // without clients. One that runs already is just looked at.
 func (s *Subject) start(ctx context.Context, thread *osthread.Thread, settle time.Duration) (*running, error) {
-	r := &running{pid: s.PID, stop: func() error { return nil }}
+	r := &running{dialect: s.Dialect, pid: s.PID, stop: func() error { return nil }}
+	if r.dialect == nil {
+		r.dialect = supabase{}
+	}
 	address := s.URL
 	if s.Command != nil {
 		listen, err := loopback.Address()
@@ -39,7 +45,7 @@ func (s *Subject) start(ctx context.Context, thread *osthread.Thread, settle tim
 		if err := r.launch(ctx, thread, s, listen); err != nil {
 			return nil, err
 		}
-		address = "ws://" + listen + "/socket"
+		address = "ws://" + listen
 	}
 	if err := r.look(ctx, address, settle); err != nil {
 		return nil, errors.Join(err, r.stop())
@@ -48,10 +54,12 @@ func (s *Subject) start(ctx context.Context, thread *osthread.Thread, settle tim
 }
 
 // look notes what is to be known of a subject before the first client.
-func (r *running) look(ctx context.Context, address string, settle time.Duration) (err error) {
-	if r.url, err = endpoint(address); err != nil {
-		return err
+func (r *running) look(ctx context.Context, address string, settle time.Duration) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("the address of a subject: %w", err)
 	}
+	r.url = r.dialect.endpoint(u)
 	if err := sleep(ctx, settle); err != nil {
 		return err
 	}
@@ -100,17 +108,17 @@ func (r *running) launch(ctx context.Context, thread *osthread.Thread, s *Subjec
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	if err := ready(ctx, listen, gone); err != nil {
+	if err := ready(ctx, "http://"+listen+cmp.Or(s.Ready, "/readyz"), gone); err != nil {
 		return errors.Join(fmt.Errorf("waiting for %s: %w", s.Name, err), r.stop())
 	}
 	return nil
 }
 
 // ready asks until the server says that it is ready, or has gone.
-func ready(ctx context.Context, listen string, gone <-chan struct{}) error {
+func ready(ctx context.Context, probe string, gone <-chan struct{}) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+"/readyz", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, probe, nil)
 		if err != nil {
 			return err
 		}

@@ -17,10 +17,11 @@ import (
 
 // Report is what a run has measured.
 type Report struct {
-	Environment Environment `json:"environment"`
-	Quick       bool        `json:"quick"`
-	Rounds      []*Round    `json:"rounds"` // as they were played
-	Skipped     []Skipped   `json:"skipped,omitempty"`
+	Environment Environment       `json:"environment"`
+	Versions    map[string]string `json:"versions,omitempty"` // of the subjects whose version is known
+	Quick       bool              `json:"quick"`
+	Rounds      []*Round          `json:"rounds"` // as they were played
+	Skipped     []Skipped         `json:"skipped,omitempty"`
 }
 
 // Skipped is a case that this machine does not allow.
@@ -63,12 +64,15 @@ func (r *Report) Invalid() (all []string) {
 	return all
 }
 
-// WriteJSON writes everything that was measured.
+// WriteJSON writes everything that was measured, and what it says about the targets.
 func (r *Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(struct {
+		*Report
+		Verdicts []Verdict `json:"verdicts"`
+	}{r, r.Verdicts()})
 }
 
 // WriteHistograms writes BENCHMARK.hlog (HdrHistogram log, nanoseconds) for every benchmark: a line per round and
@@ -77,7 +81,7 @@ func (r *Report) WriteHistograms(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the folder of the histograms: %w", err)
 	}
-	for _, name := range Names {
+	for _, name := range known() {
 		if err := r.writeHistograms(dir, name); err != nil {
 			return fmt.Errorf("writing the histograms of %s: %w", name, err)
 		}

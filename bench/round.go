@@ -7,6 +7,13 @@ import (
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
+// Names of figures that targets are set for.
+const (
+	figureMemory = "RSS per connection over that"
+	figureCPU    = "CPU per million deliveries"
+	figureStorm  = "until all have joined again"
+)
+
 // Figure is one measured value. The names of the figures of a benchmark are the same in all of its rounds.
 type Figure struct {
 	Name  string  `json:"name"`

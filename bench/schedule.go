@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -72,29 +73,37 @@ const markKey = `"mark":[`
 // filler makes a message as long as a wedding-day update with its ids.
 const filler = `],"text":"The ceremony moves to 4 PM because of the rain: flowers and strings to the winter garden, please confirm."}`
 
-// appendMessage appends the push of a message.
-func appendMessage(dst []byte, topic string, s send) []byte {
-	event := "update"
-	var meta protocol.Meta
-	if s.lane == protocol.Urgent {
-		event, meta.Lane = protocol.UrgentEvent, protocol.Urgent
-	}
-	payload := strconv.AppendInt([]byte(`{`+markKey), int64(s.lane), 10)
-	payload = strconv.AppendInt(append(payload, ','), int64(s.seq), 10)
-	payload = append(payload, filler...)
-	u := protocol.UserBroadcast{Event: event, Payload: payload, Meta: meta, HasMeta: s.lane == protocol.Urgent}
-	return protocol.AppendTextPush(dst, protocol.V2, &protocol.Frame{
-		JoinRef: joinRef, Ref: protocol.StringRef("2"), Topic: topic, Event: protocol.EventBroadcast,
-		Payload: protocol.AppendUserBroadcast(nil, &u)})
+// message is what is sent, in no dialect yet.
+type message struct {
+	lane protocol.Lane
+	text []byte // a JSON object
 }
 
-// readMark finds the mark in a frame of any shape.
-func readMark(frame []byte) (lane, seq int, ok bool) {
-	at := bytes.Index(frame, []byte(markKey))
-	if at < 0 {
-		return 0, 0, false
+// message is the one to send.
+func (s send) message() *message {
+	text := strconv.AppendInt([]byte(`{`+markKey), int64(s.lane), 10)
+	text = strconv.AppendInt(append(text, ','), int64(s.seq), 10)
+	return &message{lane: s.lane, text: append(text, filler...)}
+}
+
+// marks are the lane and sequence number of every message in a frame of any dialect.
+func marks(frame []byte) iter.Seq2[int, int] {
+	return func(yield func(lane, seq int) bool) {
+		for {
+			at := bytes.Index(frame, []byte(markKey))
+			if at < 0 {
+				return
+			}
+			frame = frame[at+len(markKey):]
+			if lane, seq, ok := readMark(frame); ok && !yield(lane, seq) {
+				return
+			}
+		}
 	}
-	rest := frame[at+len(markKey):]
+}
+
+// readMark reads what follows markKey.
+func readMark(rest []byte) (lane, seq int, ok bool) {
 	if len(rest) < 4 || rest[0] != '0' && rest[0] != '1' || rest[1] != ',' {
 		return 0, 0, false
 	}

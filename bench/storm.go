@@ -14,7 +14,7 @@ type stormLoad struct {
 }
 
 func (l stormLoad) measure(ctx context.Context, subject *running, r *Round) error {
-	c := newCrowd(subject.url, rooms(l.sockets, 10))
+	c := newCrowd(subject, rooms(l.sockets, 10))
 	defer c.leave()
 	if _, err := c.connect(ctx); err != nil {
 		return err
@@ -33,7 +33,7 @@ func (l stormLoad) measure(ctx context.Context, subject *running, r *Round) erro
 	var wg sync.WaitGroup
 	begin := time.Now()
 	c.leave()
-	for i := range c.sockets {
+	for i := range c.clients {
 		wg.Go(func() { // one a client; ends when it has joined, or with ctx
 			for c.join(ctx, i) != nil {
 				refused.Add(1)
@@ -56,7 +56,7 @@ func (l stormLoad) measure(ctx context.Context, subject *running, r *Round) erro
 		record(h, d)
 	}
 	r.Expected, r.Delivered = l.sockets, l.sockets-int(lost.Load())
-	r.add("until all have joined again", "ms", all.Seconds()*1000)
+	r.add(figureStorm, "ms", all.Seconds()*1000)
 	r.addLatency("one client", h, 50, 99)
 	r.add("attempts that were refused", "", float64(refused.Load()))
 	r.add("CPU of the storm", "s", (after - before).Seconds())

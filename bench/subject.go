@@ -12,20 +12,26 @@ import (
 	"github.com/wedsync/wedsync/cluster"
 )
 
-// FloorName is the subject that all others are compared with.
-const FloorName = "floor"
+// Names of subjects: the one that all others are compared with, and the one that targets are set for.
+const (
+	FloorName = "floor"
+	OwnName   = "wedsync"
+)
 
 // Subject is a server under measurement: one that the harness starts anew for every round, or one that runs already.
 type Subject struct {
 	Name    string
+	Dialect Dialect                           // that its clients speak; nil: Supabase's
+	Version string                            // of the program, for the report; empty: not known
 	Command func(listen, dir string) []string // program and arguments; dir is empty and removed afterwards. nil: it runs already
+	Ready   string                            // path that answers 200 once it serves; default: /readyz
 	URL     string                            // of one that runs already, such as ws://127.0.0.1:4000/socket
 	PID     int                               // of the process to measure, of one that runs already
 }
 
 // Wedsync is our own server: one node, in memory of the page cache, without the limits of an application.
 func Wedsync(binary string) Subject {
-	return Subject{Name: "wedsync", Command: func(listen, dir string) []string {
+	return Subject{Name: OwnName, Command: func(listen, dir string) []string {
 		args := []string{binary, "--dev", "--listen=" + listen, "--data=" + dir, "--sync=interval", "--log-level=WARN", "--max-connections=0"}
 		return append(args, cluster.Unlimited...)
 	}}
@@ -38,13 +44,14 @@ func FloorSubject(command ...string) Subject {
 	}}
 }
 
-// ParseTarget reads NAME=ws://HOST:PORT/PATH,pid=N: another server on this machine.
+// ParseTarget reads NAME=ws://HOST:PORT/PATH,pid=N[,dialect=NAME]: another server on this machine.
 func ParseTarget(spec string) (Subject, error) {
 	wrong := func(what string) (Subject, error) {
-		return Subject{}, fmt.Errorf("target %q: %s; use NAME=ws://127.0.0.1:PORT/socket,pid=N", spec, what)
+		return Subject{}, fmt.Errorf("target %q: %s; use NAME=ws://127.0.0.1:PORT/socket,pid=N[,dialect=NAME]", spec, what)
 	}
 	name, rest, ok := strings.Cut(spec, "=")
-	address, id, hasPID := strings.Cut(rest, ",pid=")
+	address, options, hasPID := strings.Cut(rest, ",pid=")
+	id, spoken, hasDialect := strings.Cut(options, ",dialect=")
 	if !ok || name == "" || !hasPID {
 		return wrong("it needs a name, an address and the process to measure")
 	}
@@ -62,20 +69,11 @@ func ParseTarget(spec string) (Subject, error) {
 	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); errors.Is(err, os.ErrNotExist) {
 		return wrong("there is no such process")
 	}
-	return Subject{Name: name, URL: address, PID: pid}, nil
-}
-
-// endpoint is what clients dial: the transport's path and the version behind the address; its own query stays.
-func endpoint(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", fmt.Errorf("the address of a subject: %w", err)
+	s := Subject{Name: name, URL: address, PID: pid}
+	if hasDialect {
+		if s.Dialect, err = ParseDialect(spoken); err != nil {
+			return wrong(err.Error())
+		}
 	}
-	if !strings.HasSuffix(u.Path, "/websocket") {
-		u = u.JoinPath("websocket")
-	}
-	query := u.Query()
-	query.Set("vsn", "2.0.0")
-	u.RawQuery = query.Encode()
-	return u.String(), nil
+	return s, nil
 }

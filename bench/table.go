@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -14,6 +15,9 @@ import (
 func (r *Report) WriteTable(w io.Writer) error {
 	e := &r.Environment
 	fmt.Fprintf(w, "%d CPUs (%s), %s, %s, load %.2f before the run\n", e.CPUs, e.Arch, e.GoVersion, e.Kernel, e.Load)
+	for _, s := range slices.Sorted(maps.Keys(r.Versions)) {
+		fmt.Fprintf(w, "%s: version %s\n", s, r.Versions[s])
+	}
 	others := 0.0
 	for _, round := range r.Rounds {
 		others = max(others, round.Others)
@@ -21,7 +25,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if others > maxOthers {
 		fmt.Fprintf(w, "Other programs used up to %.0f%% of the machine: believe the ratios, not the absolute figures.\n", others*100)
 	}
-	subjects := r.subjects()
+	subjects, peers := r.subjects(), r.peers()
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, group := range r.groups() {
 		fmt.Fprintf(table, "\n%s\t", group[0].Key())
@@ -31,20 +35,30 @@ func (r *Report) WriteTable(w io.Writer) error {
 				fmt.Fprint(table, "x floor (min..max)\t")
 			}
 		}
+		if len(peers) > 0 {
+			fmt.Fprintf(table, "%s x best peer (min..max)\t", OwnName)
+		}
 		fmt.Fprintln(table)
 		for _, f := range group[0].Figures {
 			fmt.Fprintf(table, "  %s%s\t", f.Name, unit(f.Unit))
 			for _, s := range subjects {
 				fmt.Fprintf(table, "%s\t", number(median(values(group, s, f.Name))))
 				if s != FloorName {
-					fmt.Fprintf(table, "%s\t", spread(ratios(group, s, f.Name)))
+					fmt.Fprintf(table, "%s\t", spread(ratios(group, s, FloorName, f.Name)))
 				}
+			}
+			if len(peers) > 0 {
+				name, all := bestPeer(group, peers, f)
+				fmt.Fprintf(table, "%s %s\t", spread(all), name)
 			}
 			fmt.Fprintln(table)
 		}
 		writeSoundness(table, group, subjects)
 	}
 	if err := table.Flush(); err != nil {
+		return err
+	}
+	if err := r.writeVerdicts(w); err != nil {
 		return err
 	}
 	for _, s := range r.Skipped {
@@ -140,16 +154,16 @@ func values(group []*Round, subject, name string) (all []float64) {
 	return all
 }
 
-// ratios are one figure of a subject, divided by that of the floor in the same round. Where the floor has nothing to
+// ratios are one figure of a subject, divided by that of another in the same round. Where the other has nothing to
 // divide by, there is no ratio.
-func ratios(group []*Round, subject, name string) (all []float64) {
+func ratios(group []*Round, subject, to, name string) (all []float64) {
 	for _, r := range group {
 		f, ok := r.figure(name)
 		if !ok || r.Subject != subject {
 			continue
 		}
-		for _, floor := range group {
-			if g, ok := floor.figure(name); ok && floor.Subject == FloorName && floor.Number == r.Number && g.Value > 0 {
+		for _, other := range group {
+			if g, ok := other.figure(name); ok && other.Subject == to && other.Number == r.Number && g.Value > 0 {
 				all = append(all, f.Value/g.Value)
 			}
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 // BenchCmd is `wedsync bench`.
 type BenchCmd struct {
 	Run   BenchRunCmd   `cmd:"" default:"withargs" help:"Measure whole servers on this machine, each beside the floor (the default)."`
+	Plot  BenchPlotCmd  `cmd:"" help:"Draw the cost curve of a run of --only curve, and print its table."`
 	Floor BenchFloorCmd `cmd:"" hidden:"" help:"Be the floor."`
 }
 
@@ -22,7 +24,8 @@ type BenchCmd struct {
 type BenchRunCmd struct {
 	Only   []string `help:"Benchmarks to run: connect, fanout, wedding, storm; all by default." placeholder:"NAME,…"`
 	Rounds int      `default:"3" help:"How often every case is played on every server, in turns."`
-	Target []string `help:"Measure another server of the protocol too, one that runs on this machine; may be repeated." sep:"none" placeholder:"NAME=ws://127.0.0.1:PORT/socket,pid=N"`
+	Peers  string   `help:"Measure the servers that make bench-peers has installed into a folder too." type:"path" placeholder:"DIR"`
+	Target []string `help:"Measure another server too, one that runs on this machine; may be repeated. Dialects: supabase (the default), centrifugo, socketio." sep:"none" placeholder:"NAME=ws://127.0.0.1:PORT/socket,pid=N[,dialect=NAME]"`
 	Server string   `help:"Path of wedsync-server, if not beside this program." type:"path" placeholder:"FILE"`
 	JSON   string   `name:"json" help:"Write every figure of every round, and where they come from." type:"path" placeholder:"FILE"`
 	Out    string   `help:"Write a histogram log per benchmark." type:"path" placeholder:"DIR"`
@@ -68,6 +71,13 @@ func (c *BenchRunCmd) config() (bench.Config, error) {
 	cfg := bench.Config{
 		Subjects: []bench.Subject{bench.Wedsync(c.Server), bench.FloorSubject(self, "bench", "floor")},
 		Only:     c.Only, Rounds: c.Rounds, Quick: c.Quick, Progress: os.Stderr,
+	}
+	if c.Peers != "" {
+		peers, err := bench.Peers(c.Peers)
+		if err != nil {
+			return bench.Config{}, err
+		}
+		cfg.Subjects = append(cfg.Subjects, peers...)
 	}
 	for _, spec := range c.Target {
 		target, err := bench.ParseTarget(spec)
@@ -117,4 +127,30 @@ func (c *BenchFloorCmd) Run(ctx context.Context) error {
 		return fmt.Errorf("opening the floor's port: %w", err)
 	}
 	return bench.Floor(ctx, l)
+}
+
+// BenchPlotCmd is `wedsync bench plot`.
+type BenchPlotCmd struct {
+	JSON string `arg:"" type:"existingfile" help:"What bench --only curve --json has written."`
+	SVG  string `arg:"" type:"path" help:"Drawing to write, such as docs/cost.svg."`
+}
+
+// Run draws the curve and prints its table.
+func (c *BenchPlotCmd) Run() error {
+	text, err := os.ReadFile(c.JSON)
+	if err != nil {
+		return fmt.Errorf("reading a benchmark's figures: %w", err)
+	}
+	report, err := bench.ReadReport(bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	var drawing bytes.Buffer
+	if err := report.WriteCost(&drawing); err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.SVG, drawing.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("writing the cost curve: %w", err)
+	}
+	return report.WriteCostTable(os.Stdout)
 }
