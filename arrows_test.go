@@ -25,7 +25,7 @@ var arrows = map[string][]string{
 	"client":                {"protocol"},
 	"server":                {"protocol", "server/..."},
 	"server/presence":       {"protocol"},
-	"server/limit":          {},
+	"server/limit":          {"protocol"},
 	"server/auth":           {"server/watch"},
 	"server/watch":          {},
 	"server/receipt":        {"protocol", "server/backbone"},

@@ -153,12 +153,16 @@ func (c *session) newChannel(f *protocol.Frame, sub string, j *protocol.Join, cl
 
 // unfit says why the node cannot take a member that resumes, or nothing. A node that has been away does not
 // know yet what it has missed, so it cannot serve it. A member that has a session elsewhere is also not
-// taken while no other region can be reached: here it would hear only what is said here.
+// taken while the log of a peer is being read, nor while no other region can be reached: here it would hear
+// late, or only what is said here.
 func (s *Server) unfit(returning bool) string {
-	if ok, why := s.backbone.CaughtUp(); !ok {
+	if why := s.behind(); why != "" {
 		return why
 	}
 	if returning {
+		if ok, why := s.backbone.CaughtUp(); !ok {
+			return why
+		}
 		if err := s.backbone.Ready(); err != nil {
 			return err.Error()
 		}

@@ -110,6 +110,27 @@ func TestResumeIsRefusedUntilCaughtUp(t *testing.T) {
 	s.expect(`["6","6","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`)
 }
 
+// While the log of a peer that returns is being read, a node that has been there all the time goes on taking
+// members that resume; it says that they have everything only when that is true.
+func TestResumeIsServedWhileAPeerReturns(t *testing.T) {
+	nodes := startThree(t)
+	publisher := nodes[0].joined(t, "realtime:r", `{"private":true,"broadcast":{"ack":true}}`)
+	nodes[1].stop(t)
+	publisher.publishAcked("m1")
+	again := nodes[1].cfg
+	back := start(t, func(c *Config) { *c = again })
+	for i := 0; i == 0 || back.Ready() != nil; i++ {
+		for _, n := range []*node{nodes[0], nodes[2]} {
+			if err := n.Ready(); err != nil {
+				t.Fatalf("%s is not ready: %v", n.cfg.Node, err)
+			}
+			s := n.dial(t, "2.0.0")
+			s.say(`["5","5","realtime:r","phx_join",{"config":{"private":true,"wedsync":{"resume":{"hlc":"1"}}}}]`)
+			s.expect(`["5","5","realtime:r","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]`, replayed("5", "m1"), resumed("5"))
+		}
+	}
+}
+
 // A member that has a session elsewhere does not come back to a region that is cut off; one that has nowhere
 // else to go is taken.
 func TestLoneRegionTakesOnlyWhoHasNoOther(t *testing.T) {

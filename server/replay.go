@@ -68,7 +68,11 @@ const counterBits = 16
 // replay sends the history and reports whether all of it is on its way.
 func (c *session) replay(ch *channel, from backbone.HLC, newest int) bool {
 	s := c.server
-	events, err := s.lane.Since(s.ctx, ch.room, from, s.cfg.MaxReplay)
+	err := s.awaitCaughtUp(s.ctx)
+	var events []*backbone.Event
+	if err == nil {
+		events, err = s.lane.Since(s.ctx, ch.room, from, s.cfg.MaxReplay)
+	}
 	if err != nil {
 		c.failReplay(ch, err)
 		return false

@@ -63,6 +63,7 @@ type Server struct {
 	ctx       context.Context              // of everything that waits; cancelled when the time for an orderly end is over
 	cancel    context.CancelFunc
 
+	current  atomic.Bool   // has once known all that happened before it started, see behind
 	stopping chan struct{} // closed by Close
 	stopOnce sync.Once
 	gone     chan struct{}  // holds a signal when the last socket has ended
@@ -131,7 +132,7 @@ func (s *Server) Ready() error {
 	if err := s.backbone.Ready(); err != nil {
 		return err
 	}
-	if ok, why := s.backbone.CaughtUp(); !ok {
+	if why := s.behind(); why != "" {
 		return fmt.Errorf("the log is catching up: %s", why)
 	}
 	return nil
