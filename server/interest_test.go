@@ -11,6 +11,9 @@ import (
 // subscribed to at the logs stays what it was.
 func TestSocketsShareInterests(t *testing.T) {
 	nodes := startThree(t)
+	for _, n := range nodes { // a node is ready before its bulk links are there
+		waitFor(t, "every link", func() bool { return n.linksDown(t) == 0 })
+	}
 	interests := func() string {
 		all := ""
 		for _, n := range nodes {
@@ -33,4 +36,24 @@ func TestSocketsShareInterests(t *testing.T) {
 		}
 	}
 	waitFor(t, "the same interests as before", func() bool { return interests() == before })
+}
+
+// linksDown is how many of the node's links to logs are not there.
+func (n *node) linksDown(t *testing.T) (down int) {
+	t.Helper()
+	families, err := n.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "wedsync_region_link_up" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetGauge().GetValue() != 1 {
+				down++
+			}
+		}
+	}
+	return down
 }
