@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
+	"slices"
 
 	"github.com/wedsync/wedsync/cluster"
 	"github.com/wedsync/wedsync/reports/audit"
@@ -63,4 +66,35 @@ func auditLog(ctx context.Context, node *cluster.Node, lane, token string, w *au
 		}
 	}
 	return lines.Err()
+}
+
+// audit keeps what the log of every node holds at the end.
+func (r *run) audit(ctx context.Context) (err error) {
+	token, err := r.cluster.Token("service_role")
+	if err != nil {
+		return err
+	}
+	w, err := audit.Create(filepath.Join(r.raw, "log.jsonl.gz"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := r.recall(ctx); err != nil {
+		return err
+	}
+	return auditLogs(ctx, r.cluster.Ever(), token, w)
+}
+
+// recall starts the nodes again that were removed: what their logs held, and since when, counts too.
+func (r *run) recall(ctx context.Context) error {
+	for {
+		members := r.cluster.Nodes()
+		i := slices.IndexFunc(r.cluster.Ever(), func(n *cluster.Node) bool { return !slices.Contains(members, n) })
+		if i < 0 {
+			return nil
+		}
+		if _, err := r.cluster.Add(ctx, r.cluster.Ever()[i].Region); err != nil {
+			return fmt.Errorf("starting a removed node again, to read its log: %w", err)
+		}
+	}
 }

@@ -2,8 +2,6 @@ package drill
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/wedsync/wedsync/chaos"
 	"github.com/wedsync/wedsync/chaos/experiment"
@@ -25,7 +20,6 @@ import (
 	"github.com/wedsync/wedsync/cluster/wan"
 	"github.com/wedsync/wedsync/internal/clock"
 	"github.com/wedsync/wedsync/reports"
-	"github.com/wedsync/wedsync/reports/audit"
 )
 
 // Config is what a run needs besides the drill itself.
@@ -54,14 +48,6 @@ type Config struct {
 
 // ErrRevert says that a fault may still be in force.
 var ErrRevert = errors.New("a fault could not be reverted")
-
-// calmGC makes servers collect garbage a quarter as often: with five processes on few cores, each
-// collection stalls somebody. They stay far below 200 MB.
-const calmGC = "GOGC=400"
-
-// rareGC is for the generator: while a collection marks, whoever allocates has to help, and the schedule of the
-// messages stands still. A flood fills its heap fastest; that stays below a gigabyte.
-const rareGC = "GOGC=1000"
 
 // steadyFor is how long the steady state must last to count as one.
 const steadyFor = 2 * time.Second
@@ -152,41 +138,6 @@ func prepare(d *Drill, cfg Config) (*run, error) {
 		return nil, fmt.Errorf("keeping the drill in its bundle: %w", err)
 	}
 	return r, nil
-}
-
-// memory is where Linux keeps files in memory, and memoryNeeded what a drill leaves there at the most, with room to spare.
-const (
-	memory       = "/dev/shm"
-	memoryNeeded = 512 << 20
-)
-
-// makeWork makes the directory of the cluster's data, in memory if the drill asks for it and there is enough.
-func (r *run) makeWork() (err error) {
-	where := ""
-	if r.drill.Topology.Data == "memory" {
-		var fs unix.Statfs_t
-		if err := unix.Statfs(memory, &fs); err == nil && int64(fs.Bavail)*fs.Bsize >= memoryNeeded {
-			where = memory
-			r.note("the servers' logs are kept in memory, since all regions share this machine's disk: this run shows nothing about disks or power failures")
-		} else {
-			r.note("the servers' logs are on this machine's one disk, because " + memory + " is too small: a slow fsync stalls all regions at once")
-		}
-	}
-	if where == "" {
-		where = os.TempDir()
-	}
-	if err := removeAbandoned(where); err != nil {
-		return err
-	}
-	prefix := workPrefix
-	if r.cfg.Keep {
-		prefix = keptPrefix
-	}
-	if r.work, err = os.MkdirTemp(where, prefix); err != nil {
-		return fmt.Errorf("making a working directory: %w", err)
-	}
-	r.lock, err = lockWork(r.work)
-	return err
 }
 
 // note keeps something that a reader of the report should know.
@@ -294,184 +245,4 @@ func (r *run) play(ctx context.Context) (err error) {
 	r.manifest.End = clock.Read()
 	r.manifest.Notes = r.notes
 	return nil
-}
-
-func (r *run) startCluster(ctx context.Context) error {
-	network, err := r.cfg.Network(r.profile)
-	if err != nil {
-		return err
-	}
-	r.manifest.Network = describe(network, r.profile)
-	r.progress.note("starting %d regions (%s)", len(r.drill.Topology.Regions), network.Describe())
-	args, err := r.serverArgs()
-	if err != nil {
-		return errors.Join(err, network.Close())
-	}
-	topology := r.drill.Topology
-	r.cluster, err = cluster.Start(ctx, cluster.Config{
-		ExtraArgs: args, Regions: topology.Regions, NodesPerRegion: topology.Nodes, MaxNodesPerRegion: topology.MaxNodes, Profile: r.profile, Network: network,
-		Dir: r.work, ServerBinary: r.serverBin, JWTSecret: secret(), ClusterSecret: secret(), Flaw: r.cfg.Flaw,
-		Env: []string{calmGC}, Logger: r.cfg.Logger,
-	})
-	if err != nil {
-		return errors.Join(err, network.Close())
-	}
-	if err := r.cluster.WaitReady(ctx); err != nil {
-		return errors.Join(err, r.cluster.Close())
-	}
-	return nil
-}
-
-// serverArgs are the flags of the servers, the drill's own last: the last one counts.
-func (r *run) serverArgs() ([]string, error) {
-	args := slices.Clone(cluster.Unlimited)
-	if file := r.drill.Topology.Scaling; file != "" {
-		path, err := filepath.Abs(r.drill.path(file))
-		if err != nil {
-			return nil, fmt.Errorf("finding the scaling policy: %w", err)
-		}
-		args = append(args, "--scaling", path)
-	}
-	return append(args, r.drill.Topology.Args...), nil
-}
-
-// secret returns a fresh secret: each run has its own, so none is worth stealing.
-func secret() string {
-	var b [32]byte
-	rand.Read(b[:]) // never fails (crypto/rand)
-	return hex.EncodeToString(b[:])
-}
-
-func (r *run) startLoad(ctx context.Context) (err error) {
-	socket := filepath.Join(r.work, "control.sock")
-	if r.control, err = listenControl(ctx, socket); err != nil {
-		return err
-	}
-	env := make(map[string]string, len(r.drill.Scenario.Env))
-	for _, from := range []map[string]string{r.drill.Scenario.Env, r.cfg.Env} {
-		for k, v := range from {
-			env[k] = v
-		}
-	}
-	token, err := r.cluster.Token("authenticated")
-	if err != nil {
-		return errors.Join(err, r.control.close())
-	}
-	r.generator, err = startGenerator(ctx, r.cluster.Network(), generatorConfig{
-		Binary: r.k6Bin, Script: r.drill.path(r.drill.Scenario.Script), Env: env, Nodes: r.cluster.Places(),
-		Token: token, Control: socket, OutDir: r.bundle,
-		LogFile: filepath.Join(r.work, "k6.log"), Duration: r.drill.Longest(), Seed: r.cfg.Seed,
-	})
-	if err != nil {
-		return errors.Join(err, r.control.close())
-	}
-	return nil
-}
-
-// stopLoad makes sure that the generator is gone and takes its exit code.
-func (r *run) stopLoad(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.drill.Phases.Drain)+20*time.Second)
-	defer cancel()
-	// If it cannot be told, it has gone already or is killed below.
-	_ = r.control.tell(command{Stop: true})
-	code, err := r.generator.wait(ctx)
-	r.manifest.GeneratorExit = code
-	return errors.Join(err, r.control.close())
-}
-
-func (r *run) revertAll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := r.driver.RevertAll(ctx); err != nil {
-		return fmt.Errorf("%w: %w", ErrRevert, err)
-	}
-	return nil
-}
-
-// audit keeps what the log of every node holds at the end.
-func (r *run) audit(ctx context.Context) (err error) {
-	token, err := r.cluster.Token("service_role")
-	if err != nil {
-		return err
-	}
-	w, err := audit.Create(filepath.Join(r.raw, "log.jsonl.gz"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := r.recall(ctx); err != nil {
-		return err
-	}
-	return auditLogs(ctx, r.cluster.Ever(), token, w)
-}
-
-// recall starts the nodes again that were removed: what their logs held, and since when, counts too.
-func (r *run) recall(ctx context.Context) error {
-	for {
-		members := r.cluster.Nodes()
-		i := slices.IndexFunc(r.cluster.Ever(), func(n *cluster.Node) bool { return !slices.Contains(members, n) })
-		if i < 0 {
-			return nil
-		}
-		if _, err := r.cluster.Add(ctx, r.cluster.Ever()[i].Region); err != nil {
-			return fmt.Errorf("starting a removed node again, to read its log: %w", err)
-		}
-	}
-}
-
-// Plan says what a run would do, for --dry-run.
-func Plan(d *Drill, out io.Writer) error {
-	experiments, err := d.experiments()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s: %s\n", d.Metadata.Name, d.Title)
-	fmt.Fprintf(out, "  topology   %v, %d node(s) each\n", d.Topology.Regions, d.Topology.Nodes)
-	fmt.Fprintf(out, "  scenario   %s %v\n", d.Scenario.Script, d.Scenario.Env)
-	if d.Topology.MaxNodes > d.Topology.Nodes {
-		fmt.Fprintf(out, "             up to %d per region\n", d.Topology.MaxNodes)
-	}
-	if len(d.Topology.Args) > 0 {
-		fmt.Fprintf(out, "  servers    %s\n", strings.Join(d.Topology.Args, " "))
-	}
-	if d.Topology.Scaling != "" {
-		fmt.Fprintf(out, "  scaling    as the servers ask by %s\n", d.Topology.Scaling)
-	}
-	if !d.faulty() {
-		fmt.Fprintln(out, "  fault      none")
-	}
-	nodes := d.nodes()
-	for _, e := range experiments {
-		targets, err := local.Match(e, nodes)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "  experiment %s %s (%s) on %s, %d time(s)\n", e.Kind, e.Name, e.Action, targets, d.Repeat)
-	}
-	for _, a := range d.Actions {
-		effect, err := local.MatchAction(d.local(a), nodes)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "  action     %s after %v: %s, %d time(s)\n", d.local(a).Name(), time.Duration(a.Delay), effect, d.Repeat)
-	}
-	fmt.Fprintf(out, "  phases     warmup <=%v, before %v, (fault %v, recovery <=%v, after %v) x %d, drain <=%v\n",
-		time.Duration(d.Phases.Warmup), time.Duration(d.Phases.Before), time.Duration(d.Phases.Fault), time.Duration(d.Phases.Recovery),
-		time.Duration(d.Phases.After), d.Repeat, time.Duration(d.Phases.Drain))
-	for _, c := range d.Claims {
-		fmt.Fprintf(out, "  claim      %s: %s\n", c.ID, c.Says)
-	}
-	return nil
-}
-
-// describe puts the network into the manifest.
-func describe(n wan.Network, p wan.Profile) reports.Network {
-	m := reports.Network{Kind: string(n.Kind()), Description: n.Describe(), Profile: p.Name, Source: p.Source,
-		AccessNS: int64(p.Access), Facts: n.Facts()}
-	for i, a := range p.Regions {
-		for _, b := range p.Regions[i+1:] {
-			m.RoundTrips = append(m.RoundTrips, reports.RoundTrip{A: a, B: b, NS: int64(p.RoundTrip(a, b))})
-		}
-	}
-	return m
 }
