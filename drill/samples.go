@@ -11,23 +11,8 @@ import (
 
 	"github.com/wedsync/wedsync/cluster"
 	"github.com/wedsync/wedsync/internal/clock"
+	"github.com/wedsync/wedsync/reports/nodes"
 )
-
-// Sample is a line of raw/nodes.jsonl (package reports/nodes reads them): how one node was, once a second. A node that is
-// down, or that has left the cluster, is not "up"; then there is nothing else to say about it. What the node itself did
-// not say in time is 0.
-type Sample struct {
-	MonoNS      int64   `json:"mono"` // CLOCK_MONOTONIC
-	WallNS      int64   `json:"wall"` // Unix time
-	Node        string  `json:"node"`
-	Up          bool    `json:"up"`
-	PID         int     `json:"pid"`
-	RSS         int64   `json:"rss"` // bytes
-	Goroutines  int     `json:"goroutines"`
-	Connections int     `json:"connections"`
-	CPUSeconds  float64 `json:"cpu_s"`    // of this process, since it started
-	Draining    bool    `json:"draining"` // asked to end, and has not
-}
 
 // The metrics of a node that are sampled.
 const (
@@ -38,12 +23,13 @@ const (
 // sampleEvery is how often: as often as it takes to see a node come and go, and no more than what disturbs nobody.
 const sampleEvery = time.Second
 
-// sampler writes raw/nodes.jsonl.
+// sampler writes raw/nodes.jsonl: how each node was, once a second. A node that is down, or that has left the cluster, is
+// not "up"; then there is nothing else to say about it. What the node itself did not say in time is 0.
 type sampler struct {
-	nodes func() []*cluster.Node
-	file  *os.File
-	done  chan struct{}
-	stop  context.CancelFunc
+	ever func() []*cluster.Node
+	file *os.File
+	done chan struct{}
+	stop context.CancelFunc
 
 	mu   sync.Mutex // guards the following
 	last map[string]int64
@@ -51,12 +37,12 @@ type sampler struct {
 }
 
 // startSampler samples the nodes that are or were in a cluster at any time, until close is called.
-func startSampler(ctx context.Context, path string, nodes func() []*cluster.Node) (*sampler, error) {
+func startSampler(ctx context.Context, path string, ever func() []*cluster.Node) (*sampler, error) {
 	file, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("sampling the nodes: %w", err)
 	}
-	s := &sampler{nodes: nodes, file: file, done: make(chan struct{}), last: make(map[string]int64)}
+	s := &sampler{ever: ever, file: file, done: make(chan struct{}), last: make(map[string]int64)}
 	ctx, s.stop = context.WithCancel(ctx)
 	go s.run(ctx) // owned by s; ended by close
 	return s, nil
@@ -69,7 +55,7 @@ func (s *sampler) run(ctx context.Context) {
 	ticks := time.NewTicker(sampleEvery)
 	defer ticks.Stop()
 	for {
-		for _, n := range s.nodes() {
+		for _, n := range s.ever() {
 			looks.Go(func() { // owned by run, which waits for it; ends well before the next one
 				s.write(look(ctx, n))
 			})
@@ -83,14 +69,14 @@ func (s *sampler) run(ctx context.Context) {
 }
 
 // look takes one sample. A node that does not answer, because it is frozen for example, is up without figures of its own.
-func look(ctx context.Context, n *cluster.Node) Sample {
+func look(ctx context.Context, n *cluster.Node) nodes.Sample {
 	now := clock.Read()
-	s := Sample{MonoNS: now.MonoNS, WallNS: now.WallNS, Node: n.Name}
+	s := nodes.Sample{Mono: now.MonoNS, Wall: now.WallNS, Node: n.Name}
 	usage, err := n.Usage()
 	if err != nil {
 		return s
 	}
-	s.Up, s.PID, s.RSS, s.CPUSeconds, s.Draining = true, n.Pid(), usage.RSS, usage.CPU.Seconds(), n.Draining()
+	s.Up, s.PID, s.RSS, s.CPU, s.Draining = true, n.Pid(), usage.RSS, usage.CPU.Seconds(), n.Draining()
 	ctx, cancel := context.WithTimeout(ctx, sampleEvery*3/4)
 	defer cancel()
 	series, err := n.Metrics(ctx, goroutinesMetric, connectionsMetric)
@@ -108,15 +94,15 @@ func look(ctx context.Context, n *cluster.Node) Sample {
 	return s
 }
 
-func (s *sampler) write(sample Sample) {
+func (s *sampler) write(sample nodes.Sample) {
 	line, err := json.Marshal(sample)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// A look that took longer than it may, on a machine that stood still, comes after the next one: too late.
-	if s.err != nil || sample.MonoNS <= s.last[sample.Node] {
+	if s.err != nil || sample.Mono <= s.last[sample.Node] {
 		return
 	}
-	s.last[sample.Node] = sample.MonoNS
+	s.last[sample.Node] = sample.Mono
 	if err == nil {
 		_, err = s.file.Write(append(line, '\n'))
 	}

@@ -156,8 +156,8 @@ func TestSamplerSaysWhatIsWrong(t *testing.T) {
 	}
 	s := &sampler{file: full, done: make(chan struct{}), stop: func() {}, last: map[string]int64{}}
 	close(s.done)
-	s.write(Sample{Node: "a", MonoNS: 2})
-	s.write(Sample{Node: "a", MonoNS: 1}) // too late, and after an error
+	s.write(nodes.Sample{Node: "a", Mono: 2})
+	s.write(nodes.Sample{Node: "a", Mono: 1}) // too late, and after an error
 	if err := s.close(); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v", err)
 	}

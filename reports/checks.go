@@ -94,8 +94,6 @@ func (a *analysis) checkDrill(b *bench) {
 
 func (a *analysis) anyMeasured() bool { return len(a.judged.Entered()) > 0 }
 
-func (a *analysis) entered(p claim.Phase) bool { return slices.Contains(a.judged.Entered(), p) }
-
 // notShown is what a reader must not conclude from this run, whatever its verdict.
 func (s *Summary) notShown() []string {
 	m := s.manifest

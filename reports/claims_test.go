@@ -275,6 +275,23 @@ func orPass(v claim.Verdict) claim.Verdict {
 	return v
 }
 
+// TestNoFaultWasInjected: a drill that names an experiment, and in which nothing was broken, shows nothing.
+func TestNoFaultWasInjected(t *testing.T) {
+	s := newSynthetic(12, 5, 0, true)
+	check := func() claim.Verdict {
+		sum := s.analyze(t)
+		i := slices.IndexFunc(sum.Checks, func(c Check) bool { return c.ID == "faults" })
+		return sum.Checks[i].Verdict
+	}
+	if got := check(); got != claim.Pass {
+		t.Errorf("a drill without faults: %s", got)
+	}
+	s.Claims += "experiment: silence.yaml\n"
+	if got := check(); got != claim.Insufficient {
+		t.Errorf("a drill whose fault was never injected: %s", got)
+	}
+}
+
 func TestProblemsAreBounded(t *testing.T) {
 	s := small()
 	s.drop(func(r *journal.Record) bool { return r.Kind == journal.Recv })

@@ -125,6 +125,7 @@ func (c *session) refresh(f *protocol.Frame, ch *channel) {
 func (c *session) judgeAgain(ch *channel, claims *auth.Claims) bool {
 	now := c.server.readRights(ch.private, claims, ch.sub)
 	if now.lost(&ch.rights, ch.presence.wanted) {
+		c.server.unexpect(ch, true) // nobody waits for the receipts of who may not read
 		c.end(ch, "You no longer have permission to read from this Channel topic: "+ch.sub)
 		return false
 	}

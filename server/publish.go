@@ -14,6 +14,7 @@ import (
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/limit"
+	"github.com/wedsync/wedsync/server/receipt"
 	"github.com/wedsync/wedsync/server/room"
 	"github.com/wedsync/wedsync/server/socket"
 	"github.com/wedsync/wedsync/server/urgent"
@@ -58,7 +59,7 @@ func (c *session) broadcast(f *protocol.Frame, ch *channel) {
 	}
 	ev, err := event(f, ch)
 	if err == nil {
-		err = reserved(ev)
+		err = receipt.Reserved(ev.Name, ev.ID)
 	}
 	if err == nil {
 		if err = ev.Validate(); err != nil {

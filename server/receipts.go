@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -17,18 +16,6 @@ import (
 
 // topicReceipts is where the nodes tell each other who is expected to confirm urgent messages.
 const topicReceipts = "escalation"
-
-// errReserved refuses what looks like an escalation, because it would keep the real one from being published.
-var errReserved = errors.New(protocol.ReasonMalformed + ": the event " + protocol.EscalationEvent + " and ids that begin with " +
-	receipt.EscalationPrefix + " are the server's own: use others")
-
-// reserved says why a client may not publish an event, or nil.
-func reserved(ev *backbone.Event) error {
-	if ev.Name == protocol.EscalationEvent || strings.HasPrefix(ev.ID, receipt.EscalationPrefix) {
-		return errReserved
-	}
-	return nil
-}
 
 // newReceipts makes the ledger of who has been told; the backbone is there, the lane need not be.
 func (s *Server) newReceipts() (err error) {

@@ -170,6 +170,15 @@ func TestEscalationsAreTheServersOwn(t *testing.T) {
 			t.Errorf("%s: %s", frame, got)
 		}
 	}
+	for path, body := range map[string]string{
+		"/api/broadcast/wedding:42/events/wedsync:escalation": `{"id":"m1"}`,
+		"/api/broadcast":  `{"messages":[{"topic":"wedding:42","event":"urgent","payload":{},"id":"esc/m1"}]}`,
+		"/api/broadcast?": `{"messages":[{"topic":"wedding:42","event":"wedsync:escalation","payload":{"id":"m1"}}]}`,
+	} {
+		if status, said := n.post(t, path, "application/json", body); status != http.StatusUnprocessableEntity || !strings.Contains(said, "the server's own") {
+			t.Errorf("%s %s: %d %s", path, body, status, said)
+		}
+	}
 }
 
 func TestAdminReceiptsRefuses(t *testing.T) {

@@ -75,9 +75,6 @@ type Injection struct {
 	reverted bool
 }
 
-// Plan returns what is in force.
-func (i *Injection) Plan() *Plan { return i.plan }
-
 // Prove shows the effect, or returns Unproved. Any other error is of the journal.
 func (i *Injection) Prove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, i.limits.prove)

@@ -18,6 +18,7 @@ import (
 	"github.com/wedsync/wedsync/server/auth"
 	"github.com/wedsync/wedsync/server/backbone"
 	"github.com/wedsync/wedsync/server/limit"
+	"github.com/wedsync/wedsync/server/receipt"
 	"github.com/wedsync/wedsync/server/socket"
 )
 
@@ -128,6 +129,9 @@ func (a *api) read(raw json.RawMessage) (message, problems) {
 	if m.ID != "" {
 		m.meta.ID = m.ID
 	}
+	if err := receipt.Reserved(m.Event, m.meta.ID); err != nil {
+		wrong["message"] = []string{err.Error()}
+	}
 	if m.lane() == protocol.Bulk && len(m.Payload) > socket.MaxBulk {
 		a.Limits.Reached(limit.Payload)
 		wrong["payload"] = []string{textBulkTooLarge}
@@ -177,6 +181,10 @@ func (a *api) single(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	topic, event, private := r.PathValue("topic"), r.PathValue("event"), r.URL.Query().Get("private") == "true"
+	if err := receipt.Reserved(event, ""); err != nil {
+		writeProblems(w, problems{"event": {err.Error()}})
+		return
+	}
 	if private && !a.Policy(claims, topic, auth.Broadcast, auth.Write) {
 		a.Metrics.MessagesDropped.WithLabelValues("denied").Inc()
 		writeMessage(w, http.StatusForbidden, textUnauthorized)

@@ -49,7 +49,7 @@ var (
 	JoinOutcomes   = []string{"ok", "refused"}
 	Outcomes       = []string{"ok", "unknown"}
 	DropReasons    = []string{"denied", "encoding", "flaw", "rate", "shed", "size"}
-	RESTEndpoints  = []string{"batch", "single", "admin_log", "admin_disconnect"}
+	RESTEndpoints  = []string{"batch", "single", "admin_log", "admin_disconnect", "admin_receipts"}
 	lanes          = []string{protocol.Normal.String(), protocol.Urgent.String(), protocol.Bulk.String()}
 )
 

@@ -74,6 +74,13 @@ func (in *inbox) count(id string) int {
 	return len(in.events[id])
 }
 
+// first is the first delivery of an id.
+func (in *inbox) first(id string) *backbone.Event {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.events[id][0]
+}
+
 func (in *inbox) total() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()

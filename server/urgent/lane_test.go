@@ -53,7 +53,7 @@ func TestEventArrivesAsItWasPublished(t *testing.T) {
 		sent := &backbone.Event{ID: id, Lane: protocol.Urgent, Room: "private:Zoë & Max.*>", Name: "urgent", From: "band", Form: form, Payload: []byte{0, 1, 0xff}, Sender: sender}
 		publish(t, nodes[0], sent)
 		delivered(t, id, nodes...)
-		got, local := nodes[1].inbox.events[id][0], nodes[0].inbox.events[id][0]
+		got, local := nodes[1].inbox.first(id), nodes[0].inbox.first(id)
 		if got.Room != sent.Room || got.Name != sent.Name || got.From != sent.From || got.Form != form || string(got.Payload) != string(sent.Payload) ||
 			got.HLC != sent.HLC || got.Origin != "n0" || got.Replayed || got.Sender != nil {
 			t.Errorf("got %+v, sent %+v", got, sent)

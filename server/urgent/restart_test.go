@@ -142,7 +142,7 @@ func TestLateEventsAreMarkedReplayed(t *testing.T) {
 	})
 	nodes[1].start()
 	delivered(t, "late", nodes[1])
-	if ev := nodes[1].inbox.events["late"][0]; !ev.Replayed {
+	if ev := nodes[1].inbox.first("late"); !ev.Replayed {
 		t.Error("an event that came by catch-up is not marked")
 	}
 	nodes[1].ready()

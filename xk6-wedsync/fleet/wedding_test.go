@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wedsync/wedsync/client"
 	"github.com/wedsync/wedsync/protocol"
 	"github.com/wedsync/wedsync/xk6-wedsync/journal"
 	"github.com/wedsync/wedsync/xk6-wedsync/rehearsal"
@@ -308,4 +309,29 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 	b.StopTimer()
 	_, _ = history.Close(), latency.Close()
+}
+
+// TestEscalationIsToldToThePlannerAlone, and is nobody's message: the books of deliveries do not have it.
+func TestEscalationIsToldToThePlannerAlone(t *testing.T) {
+	s := newStage(t, FleetConfig{})
+	books := s.open()
+	w := s.wedding(s.config(trio()...))
+	got := client.Message{ID: "esc/w001/u1", Event: protocol.EscalationEvent, Region: "eu-west", Session: 1, At: time.Now()}
+	for _, v := range w.vendors {
+		v.onMessage(got)
+		again := got
+		again.SameSession = true
+		v.onDuplicate(again)
+	}
+	if s.observed(Escalated) != 1 || s.observed(Stray)+s.observed(Duplicate)+s.observed(Delivered) != 0 {
+		t.Errorf("observed: %v", s.seen)
+	}
+	if err := w.Leave(s.within(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.shut(books) {
+		if r.Kind == journal.Recv || r.Kind == journal.Dup {
+			t.Errorf("a line of an escalation: %+v", r)
+		}
+	}
 }
