@@ -30,6 +30,8 @@ type Config struct {
 	// SyncInterval lets the log be written to disk every few minutes instead of before every ok:
 	// faster, and an acknowledged event survives a killed process, but not a power cut of two regions.
 	SyncInterval bool
+	LogMaxAge    time.Duration // how long an event is kept; default 72 h
+	LogMaxBytes  int64         // of the log of a lane; default 1 GiB
 
 	JWTSecret     string // HMAC secret of the clients' tokens
 	JWKS          string // file or URL of a JSON Web Key Set with further keys; read again as it changes

@@ -124,7 +124,7 @@ func (s *Server) startLane() error {
 	}
 	s.backbone, err = backbone.Start(s.ctx, backbone.Config{
 		Node: s.cfg.Node, Region: s.cfg.Region, Listen: s.cfg.LogListen, Peers: peers, Dir: s.cfg.Dir,
-		Secret: s.cfg.ClusterSecret, SyncAlways: !s.cfg.SyncInterval, Logger: s.log, Registerer: s.registry,
+		Secret: s.cfg.ClusterSecret, SyncAlways: !s.cfg.SyncInterval, MaxAge: s.cfg.LogMaxAge, MaxBytes: s.cfg.LogMaxBytes, Logger: s.log, Registerer: s.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the log: %w", err)

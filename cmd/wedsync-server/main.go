@@ -73,6 +73,8 @@ type cli struct {
 	limits `embed:""`
 
 	Sync             string        `help:"When the log is on disk: always (before every ok) or interval (soon after; faster, a power cut can lose it)." enum:"always,interval" default:"always"`
+	LogMaxAge        time.Duration `help:"How long the log keeps an event, for those who come back; at least 10m." default:"72h"`
+	LogMaxBytes      int64         `help:"Bytes that the log of the urgent and of the ordinary lane may have, each. The oldest tenth goes when it is nearly full. Every event in the log costs about 150 bytes of memory." default:"1073741824"`
 	ErrorBackoff     time.Duration `help:"How long a refused connection waits for its answer." default:"2s"`
 	JoinErrorBackoff time.Duration `help:"How long a refused join waits for its answer." default:"5s"`
 	DrainBatch       int           `help:"Sockets that are sent elsewhere at once when the node stops." default:"100"`
@@ -150,7 +152,7 @@ func (c *cli) config(stderr io.Writer) (server.Config, error) {
 		ClusterSecret: c.ClusterSecret, Dev: c.Dev, Flaw: flaw, Limits: c.limits.limits(), Hierarchies: room.Tree{},
 		Database: c.Database, Slot: c.DatabaseSlot, Publication: c.DatabasePublication,
 		DrainBatch: c.DrainBatch, DrainPause: c.DrainPause, ShutdownGrace: c.ShutdownGrace,
-		SyncInterval: c.Sync == "interval", ErrorBackoff: c.ErrorBackoff, JoinErrorBackoff: c.JoinErrorBackoff,
+		SyncInterval: c.Sync == "interval", LogMaxAge: c.LogMaxAge, LogMaxBytes: c.LogMaxBytes, ErrorBackoff: c.ErrorBackoff, JoinErrorBackoff: c.JoinErrorBackoff,
 		Logger: logger,
 	}
 	for _, spec := range c.Peer {

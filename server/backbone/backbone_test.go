@@ -99,6 +99,18 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
+func TestConfigOfALogThatForgetsTooSoon(t *testing.T) {
+	cfg := testConfig(t, "n1")
+	cfg.MaxAge, cfg.MaxBytes = time.Minute, 1<<20
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "taken for new") || !strings.Contains(err.Error(), "has room for at least") {
+		t.Errorf("%v", err)
+	}
+	cfg.MaxAge, cfg.MaxBytes = minAge, minBytes
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStartErrorsNameTheCause(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

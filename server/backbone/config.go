@@ -58,8 +58,20 @@ func (c *Config) Validate() error {
 		fail("limits and durations may not be negative: max bytes %d, max age %v, queue %d, grace %v, poll %v",
 			c.MaxBytes, c.MaxAge, c.QueueLen, c.Grace, c.Poll)
 	}
+	if c.MaxAge > 0 && c.MaxAge < minAge {
+		fail("max age %v: the log keeps events for at least %v, or a late copy of one would be taken for new", c.MaxAge, minAge)
+	}
+	if c.MaxBytes > 0 && c.MaxBytes < minBytes {
+		fail("max bytes %d: the log of a lane has room for at least %d", c.MaxBytes, minBytes)
+	}
 	return errors.Join(errs...)
 }
+
+// The least that a log keeps: what the lanes remember of the ids that they have delivered, and some large messages.
+const (
+	minAge   = 10 * time.Minute
+	minBytes = 16 << 20
+)
 
 // withDefaults returns a copy without zero values.
 func (c Config) withDefaults() Config {
