@@ -208,6 +208,7 @@ func (s *Server) admit(ws *websocket.Conn, version protocol.Version, claims *aut
 		return
 	}
 	s.sessions[c] = struct{}{}
+	s.turned++
 	s.metrics.ConnectionsAccepted.Inc()
 	s.metrics.Connections.Inc()
 	// Owner: the server; ends when the connection does, which Close makes sure of.
@@ -221,6 +222,7 @@ var limitOf = map[string]limit.Name{"too_big": limit.Frame, "idle": limit.Idle, 
 func (s *Server) dismiss(c *session, why string) {
 	s.mu.Lock()
 	delete(s.sessions, c)
+	s.turned++
 	if len(s.sessions) == 0 {
 		select {
 		case s.gone <- struct{}{}:

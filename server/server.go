@@ -72,6 +72,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards the following
 	sessions map[*session]struct{}
+	turned   int   // sessions that have begun or ended, ever
 	failed   error // why the HTTP server ended by itself
 }
 

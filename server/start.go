@@ -79,6 +79,8 @@ func (s *Server) prepare(ctx context.Context) (*http.ServeMux, error) {
 	}
 	// Owner: the server; ends with s.ctx.
 	s.keepers.Go(func() { s.sweep(s.ctx) })
+	// Owner: the server; ends with s.ctx.
+	s.keepers.Go(func() { s.tidy(s.ctx) })
 	return s.routes()
 }
 
