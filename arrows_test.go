@@ -41,10 +41,12 @@ var arrows = map[string][]string{
 	"chaos":                 {"chaos/experiment", "chaos/..."},
 	"chaos/experiment":      {},
 	"chaos/journal":         {"internal/clock"},
+	"chaos/workflow":        {"chaos/experiment"},
 	"chaos/local":           {"chaos/experiment", "chaos/journal", "cluster/..."},
 	"reports":               {"reports/...", "xk6-wedsync/journal", "chaos/journal", "internal/clock"},
 	"drill":                 {"chaos/...", "cluster/...", "reports/...", "internal/clock"},
-	"cmd/wedsync":           {"bench", "drill", "cluster/...", "chaos/...", "reports/..."},
+	"drill/explore":         {"drill", "reports/..."},
+	"cmd/wedsync":           {"bench", "drill/...", "cluster/...", "chaos/...", "reports/..."},
 	"cmd/wedsync-server":    {"server/..."},
 	"cmd/k6":                {"."},
 }

@@ -19,6 +19,19 @@ func convert(doc *document, obj resource) *Experiment {
 	}
 	c := conversion{e}
 	switch obj := obj.(type) {
+	case *v1alpha1.Workflow:
+		c.workflow(doc, &obj.Spec)
+	case *v1alpha1.Schedule:
+		e.Schedule = c.schedule(doc, e.Name, &obj.Spec.ScheduleItem, obj.Spec.Type, obj.Spec.Schedule, obj.Spec.ConcurrencyPolicy)
+	default:
+		c.fault(obj)
+	}
+	return e
+}
+
+// fault fills in what kinds of faults have.
+func (c conversion) fault(obj any) {
+	switch obj := obj.(type) {
 	case *v1alpha1.PodChaos:
 		c.pod(&obj.Spec)
 	case *v1alpha1.NetworkChaos:
@@ -26,7 +39,6 @@ func convert(doc *document, obj resource) *Experiment {
 	case *v1alpha1.PhysicalMachineChaos:
 		c.machine(&obj.Spec)
 	}
-	return e
 }
 
 // conversion fills in an experiment.

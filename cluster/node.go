@@ -268,8 +268,29 @@ func (n *Node) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Status asks the node for a path, from the venue, and returns the code of the answer.
+func (n *Node) Status(ctx context.Context, method, path string) (int, error) {
+	conn, err := n.cfg.Network.DialFrom(ctx, wan.Venue, n.http)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	response, err := request(conn, method, n.HTTP()+path)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode, nil
+}
+
 func ask(conn net.Conn, url string) (*http.Response, error) {
-	request, err := http.NewRequest(http.MethodGet, url, nil)
+	return request(conn, http.MethodGet, url)
+}
+
+func request(conn net.Conn, method, url string) (*http.Response, error) {
+	request, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -255,6 +255,6 @@ func (p Phases) cycle() Duration { return p.Fault + p.Recovery + p.After }
 // Longest is the longest that the load can be on: the generator's own limit, which the drill
 // undercuts by telling it to stop.
 func (d *Drill) Longest() time.Duration {
-	cycle := d.Phases.cycle() + Duration(d.longestAction())
+	cycle := d.Phases.cycle() + Duration(max(d.longestAction(), d.longestWorkflow()))
 	return time.Duration(d.Phases.Warmup + d.Phases.Before + Duration(d.Repeat)*cycle)
 }

@@ -31,7 +31,10 @@ func (r *run) phases(ctx context.Context) error {
 		cycle = r.calmCycle
 	}
 	for n := 1; n <= r.drill.Repeat; n++ {
-		if err := cycle(ctx, n); err != nil {
+		switch err := cycle(ctx, n); {
+		case errors.Is(err, errGuard):
+			return nil // what there is so far will be judged
+		case err != nil:
 			return err
 		}
 	}
@@ -71,8 +74,9 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 		return err
 	}
 	r.progress.until(time.Now().Add(time.Duration(p.Fault))) // proving may have taken longer than the hold
-	if err := r.hold(ctx, time.Duration(p.Fault)); err != nil {
-		return err
+	stopped := r.courses(ctx, time.Duration(p.Fault))
+	if stopped != nil && !errors.Is(stopped, errGuard) {
+		return stopped
 	}
 	for _, injection := range slices.Backward(injections) {
 		if err := injection.Revert(ctx); err != nil {
@@ -105,7 +109,10 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 	if err := r.enter(journal.PhaseAfter, cycle, time.Duration(p.After)); err != nil {
 		return err
 	}
-	return r.hold(ctx, time.Duration(p.After))
+	if err := r.hold(ctx, time.Duration(p.After)); err != nil {
+		return err
+	}
+	return stopped
 }
 
 // enter begins a phase: in the journal, for the generator's tags, and on the screen.

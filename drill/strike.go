@@ -52,6 +52,9 @@ func (r *run) strike(ctx context.Context) ([]*local.Injection, error) {
 	hold := time.Duration(r.drill.Phases.Fault)
 	together(func() error {
 		for _, e := range r.experiments {
+			if timed(e) {
+				continue // courses
+			}
 			if err := inject(r.driver.Plan(e, hold)); err != nil {
 				return err
 			}
@@ -91,6 +94,10 @@ func (r *run) whileLoaded(ctx context.Context, cancel context.CancelCauseFunc) f
 // names are the faults of the drill, for the screen.
 func (r *run) names() (names []string) {
 	for _, e := range r.experiments {
+		if timed(e) {
+			names = append(names, e.Name+" ("+e.Kind+")")
+			continue
+		}
 		names = append(names, e.Name+" ("+e.Action+")")
 	}
 	for _, a := range r.drill.Actions {

@@ -78,6 +78,7 @@ func (c *session) replay(ch *channel, from backbone.HLC, newest int) bool {
 		return false
 	}
 	events = slices.DeleteFunc(events, func(ev *backbone.Event) bool { return !room.Concerns(ch.Path, ev.Path, ev.Lane) })
+	events = missed(events, from)
 	for _, ev := range events[max(0, len(events)-newest):] {
 		if !c.socket.Wait(s.ctx, ev.Lane, replayAhead) || ch.left.Load() {
 			return false

@@ -49,6 +49,9 @@ type Experiment struct {
 	Loss      *LossParams    // action loss
 	Process   *ProcessParams // action process
 
+	Workflow *Step     // kind Workflow: its entry
+	Schedule *Schedule // kind Schedule
+
 	// Foreign lists the YAML paths of fields that are set, valid, and have no plain form here, such
 	// as spec.externalTargets. A driver that runs processes itself must refuse the experiment
 	// instead of passing over them.

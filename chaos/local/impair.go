@@ -228,22 +228,30 @@ func (f *impair) dropped(p pair) string {
 	return " (" + strings.Join(parts, "; ") + ")"
 }
 
-// control asks a node over a path that the fault does not touch.
+// control asks a node over a path that the fault does not touch. A node that is just being started for another fault
+// may not answer yet, so any of them will do.
 func (f *impair) control(ctx context.Context) (name, text string, err error) {
-	for _, n := range f.nodes {
-		for _, from := range append([]string{wan.Venue}, f.network.Regions()...) {
-			if from == n.Region || !n.Alive() || n.State() == stopped || f.links.any(from, n.Region) {
-				continue
+	name, text = "none", "every path is touched by a fault"
+	err = eventually(ctx, func(ctx context.Context) error {
+		var failed error
+		for _, n := range f.nodes {
+			for _, from := range append([]string{wan.Venue}, f.network.Regions()...) {
+				if from == n.Region || !n.Alive() || n.State() == stopped || f.links.any(from, n.Region) {
+					continue
+				}
+				p := probe{f.network, from, n}
+				took, err := p.within(ctx, lookFor)
+				if err == nil {
+					name, text = p.String(), fmt.Sprintf("answered in %v", took.Round(time.Microsecond))
+					return nil
+				}
+				name, text = p.String(), "no answer"
+				failed = errors.Join(failed, fmt.Errorf("control, out of reach of the fault: %w", err))
 			}
-			p := probe{f.network, from, n}
-			took, err := p.within(ctx, lookFor)
-			if err != nil {
-				return p.String(), "no answer", fmt.Errorf("control, out of reach of the fault: %w", err)
-			}
-			return p.String(), fmt.Sprintf("answered in %v", took.Round(time.Microsecond)), nil
 		}
-	}
-	return "none", "every path is touched by a fault", nil
+		return failed
+	})
+	return name, text, err
 }
 
 // proveGone shows that each pair answers as before. A pair that another injection holds is passed over.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 
@@ -22,13 +23,15 @@ import (
 
 // DrillCmd is `wedsync drill`.
 type DrillCmd struct {
-	Run  DrillRunCmd  `cmd:"" help:"Run drills, one after the other, and write a bundle for each."`
-	List DrillListCmd `cmd:"" help:"List the drills of a directory."`
+	Run     DrillRunCmd     `cmd:"" help:"Run drills, one after the other, and write a bundle for each."`
+	List    DrillListCmd    `cmd:"" help:"List the drills of a directory, and the suites that they are in."`
+	Explore DrillExploreCmd `cmd:"" help:"Compose faults at random, look for a schedule that breaks a claim, and shrink it."`
 }
 
 // DrillRunCmd is `wedsync drill run`.
 type DrillRunCmd struct {
-	Files    []string          `arg:"" name:"file" help:"Drill files."`
+	Files    []string          `arg:"" optional:"" name:"file" help:"Drill files."`
+	Suite    string            `help:"Run the drills of a suite: smoke (2 min), gate (10 min), release (1 h), game-day, or a file."`
 	DryRun   bool              `help:"Say what would be done, and to whom, and stop."`
 	Seed     uint64            `default:"1" help:"Makes the choices of scenario and faults repeatable."`
 	Out      string            `default:"evidence" help:"Where the bundles go, one directory per drill."`
@@ -42,13 +45,9 @@ type DrillRunCmd struct {
 
 // Run loads every drill before it starts the first.
 func (c *DrillRunCmd) Run(ctx context.Context, logger *slog.Logger) error {
-	var drills []*drill.Drill
-	for _, file := range c.Files {
-		d, err := drill.Load(file)
-		if err != nil {
-			return usageError{err}
-		}
-		drills = append(drills, d)
+	drills, budget, err := c.load()
+	if err != nil {
+		return usageError{err}
 	}
 	if c.DryRun {
 		for _, d := range drills {
@@ -66,7 +65,34 @@ func (c *DrillRunCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		Network: l.Network, EvidenceDir: c.Out, BinDir: c.Bin, Seed: c.Seed, Flaw: c.Flaw, Keep: c.Keep, Env: c.Env, Command: os.Args,
 		Out: os.Stdout, Terminal: term.IsTerminal(int(os.Stdout.Fd())), Logger: logger,
 	}
-	return c.run(ctx, drills, cfg)
+	begun := time.Now()
+	err = c.run(ctx, drills, cfg)
+	if took := time.Since(begun); budget > 0 {
+		fmt.Printf("suite %s: %d drills in %v, of %v\n", c.Suite, len(drills), took.Round(time.Second), budget)
+	}
+	return err
+}
+
+// load reads the drills of the suite and of the files. The budget is that of the suite; 0 without one.
+func (c *DrillRunCmd) load() (drills []*drill.Drill, budget time.Duration, err error) {
+	if c.Suite != "" {
+		s, err := drill.LoadSuite(drill.SuiteFile("drill", c.Suite))
+		if err != nil {
+			return nil, 0, err
+		}
+		drills, budget = s.Drills, time.Duration(s.Budget)
+	}
+	for _, file := range c.Files {
+		d, err := drill.Load(file)
+		if err != nil {
+			return nil, 0, err
+		}
+		drills = append(drills, d)
+	}
+	if len(drills) == 0 {
+		return nil, 0, errors.New("name drill files, or a suite: --suite smoke, gate, release or game-day")
+	}
+	return drills, budget, nil
 }
 
 // run plays the drills and judges them all, even when one could not be played to its end.
@@ -158,14 +184,25 @@ func (c *DrillListCmd) Run() error {
 	if len(files) == 0 {
 		return usageError{fmt.Errorf("no drills (*.yaml) in %s", c.Dir)}
 	}
+	suites, err := drill.Suites(c.Dir)
+	if err != nil {
+		return usageError{err}
+	}
+	in := map[string][]string{}
+	for _, s := range suites {
+		for _, d := range s.Drills {
+			in[d.Metadata.Name] = append(in[d.Metadata.Name], s.Metadata.Name)
+		}
+	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "FILE\tSUITES\tTITLE")
 	for _, file := range files {
 		d, err := drill.Load(file)
 		if err != nil {
 			fmt.Fprintf(table, "%s\tinvalid\t%v\n", file, err)
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", file, d.Metadata.Name, d.Title)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", file, strings.Join(in[d.Metadata.Name], " "), d.Title)
 	}
 	return table.Flush()
 }

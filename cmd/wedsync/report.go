@@ -16,6 +16,9 @@ type ReportCmd struct {
 // again. It ends with the verdicts.
 func (c *ReportCmd) Run() error {
 	for _, bundle := range c.Bundles {
+		if err := isBundle(bundle); err != nil {
+			return err
+		}
 		if err := reports.Write(bundle); err != nil {
 			return err
 		}

@@ -25,8 +25,8 @@ func (c *VerifyCmd) run(out io.Writer) error {
 	var broken []error
 	for _, bundle := range c.Bundles {
 		bundle = filepath.Clean(bundle)
-		if _, err := os.Stat(filepath.Join(bundle, reports.ManifestFile)); err != nil {
-			return usageError{fmt.Errorf("%s is not a bundle, such as a drill leaves in evidence/: %w", bundle, err)}
+		if err := isBundle(bundle); err != nil {
+			return err
 		}
 		s, err := reports.Verify(bundle, c.Evidence)
 		if err != nil {
@@ -44,4 +44,12 @@ func (c *VerifyCmd) run(out io.Writer) error {
 		return err
 	}
 	return verdict
+}
+
+// isBundle says that a path is none.
+func isBundle(path string) error {
+	if _, err := os.Stat(filepath.Join(path, reports.ManifestFile)); err != nil {
+		return usageError{fmt.Errorf("%s is not a bundle, such as a drill leaves in evidence/: %w", path, err)}
+	}
+	return nil
 }

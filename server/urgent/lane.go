@@ -217,7 +217,7 @@ func (l *Lane) deliver(ev *backbone.Event) {
 		ev.Replayed = true
 	}
 	l.m.delivered[ev.Lane].Inc()
-	l.cfg.Deliver(ev)
+	l.handOut(ev)
 }
 
 // Recall remembers that the members here have had an event, so that it is not delivered when it is published
