@@ -134,7 +134,24 @@ spec:
 			Target:   &experiment.Selector{Mode: experiment.One, Labels: map[string]string{"region": "us"}},
 			Delay:    &experiment.DelayParams{Latency: 80 * time.Millisecond, Jitter: 10 * time.Millisecond},
 			Loss:     &experiment.LossParams{Percent: 2.5},
-			Foreign:  []string{"spec.delay.correlation", "spec.externalTargets", "spec.target.selector.fieldSelectors"}}},
+			Foreign:  []string{"spec.delay.correlation", "spec.externalTargets", "spec.loss", "spec.target.selector.fieldSelectors"}}},
+		{"packets", `
+apiVersion: chaos-mesh.org/v1alpha1
+kind: NetworkChaos
+metadata: {name: net}
+spec:
+  action: netem
+  mode: all
+  selector: {labelSelectors: {region: eu}}
+  delay: {latency: 80ms, reorder: {reorder: "25", gap: 3}}
+  duplicate: {duplicate: "5", correlation: "10"}
+  corrupt: {corrupt: "0.5"}
+  bandwidth: {rate: 10mbit, limit: 20000, buffer: 10000, peakrate: 1}
+`, Experiment{Line: 2, Kind: "NetworkChaos", Name: "net", Action: "netem", Direction: experiment.To,
+			Selector: experiment.Selector{Mode: experiment.All, Labels: map[string]string{"region": "eu"}},
+			Delay:    &experiment.DelayParams{Latency: 80 * time.Millisecond, Reorder: 25}, Duplicate: 5, Corrupt: 0.5,
+			Bandwidth: &experiment.BandwidthParams{Rate: 1_250_000, Limit: 20_000, Buffer: 10_000},
+			Foreign:   []string{"spec.bandwidth.peakrate", "spec.delay.reorder.gap", "spec.duplicate.correlation"}}},
 		{"machine", `
 apiVersion: chaos-mesh.org/v1alpha1
 kind: PhysicalMachineChaos
@@ -277,6 +294,10 @@ func TestExperiments(t *testing.T) {
 			t.Errorf("%s holds %s", e.File, e.Name)
 		}
 		for _, perRegion := range []int{1, 2} {
+			if e.Workflow != nil || e.Schedule != nil {
+				matchInside(t, e, perRegion)
+				continue
+			}
 			hits, err := local.Match(e, cluster.Names(wan.DefaultProfile().Regions, perRegion))
 			if err != nil {
 				t.Error(err)
@@ -284,8 +305,38 @@ func TestExperiments(t *testing.T) {
 			t.Logf("%s hits %s", e.Name, hits)
 		}
 	}
-	want := []string{"container-kill", "link-delay", "link-loss", "region-freeze", "region-kill", "region-silent"}
+	want := []string{"bad-afternoon", "container-kill", "link-bandwidth", "link-corrupt", "link-delay", "link-duplicate", "link-loss", "link-reorder",
+		"region-freeze", "region-kill", "region-silent", "restless"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// matchInside does with the faults of a workflow or a schedule what is done with others.
+func matchInside(t *testing.T, e *experiment.Experiment, perRegion int) {
+	t.Helper()
+	var faults []*experiment.Experiment
+	if e.Workflow != nil {
+		faults = e.Workflow.Faults()
+	} else {
+		faults = e.Schedule.Faults()
+	}
+	if len(faults) == 0 {
+		t.Errorf("%s does nothing", e.Name)
+	}
+	for _, f := range faults {
+		hits, err := local.Match(f, cluster.Names(wan.DefaultProfile().Regions, perRegion))
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("%s of %s hits %s", f.Name, e.Name, hits)
+	}
+}
+
+func TestBytesPerSecond(t *testing.T) {
+	for text, want := range map[string]int64{"1mbps": 1e6, "10mbit": 1_250_000, "800bit": 100, "1.5kbps": 1500, "2gbps": 2e9, "100bps": 100, "1 mbit": 125_000, "1tbit": 125e9} {
+		if got := bytesPerSecond(text); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
 	}
 }

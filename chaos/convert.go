@@ -72,19 +72,67 @@ func (c conversion) network(s *v1alpha1.NetworkChaosSpec) {
 		target := c.pods("target.", s.Target)
 		c.e.Target = &target
 	}
-	if s.Delay != nil {
-		c.e.Delay = &experiment.DelayParams{Latency: length(&s.Delay.Latency), Jitter: length(&s.Delay.Jitter)}
-		c.foreign(map[string]bool{"delay.correlation": percent(s.Delay.Correlation) != 0, "delay.reorder": s.Delay.Reorder != nil})
+	c.packets(s)
+	c.foreign(map[string]bool{
+		"device": s.Device != "", "targetDevice": s.TargetDevice != "", "externalTargets": len(s.ExternalTargets) > 0,
+		"remoteCluster": s.RemoteCluster != "",
+	})
+}
+
+// packets converts what is done to packets. A block that is not that of the action is foreign: what Chaos Mesh does with
+// it is not documented. Correlations have no plain form.
+func (c conversion) packets(s *v1alpha1.NetworkChaosSpec) {
+	mine := func(action v1alpha1.NetworkChaosAction, there bool) bool {
+		if there && s.Action != action && s.Action != v1alpha1.NetemAction {
+			c.foreign(map[string]bool{string(action): true})
+		}
+		return there
 	}
-	if s.Loss != nil {
+	if mine(v1alpha1.DelayAction, s.Delay != nil) {
+		c.e.Delay = &experiment.DelayParams{Latency: length(&s.Delay.Latency), Jitter: length(&s.Delay.Jitter)}
+		c.foreign(map[string]bool{"delay.correlation": percent(s.Delay.Correlation) != 0})
+		if r := s.Delay.Reorder; r != nil {
+			c.e.Delay.Reorder = percent(r.Reorder)
+			c.foreign(map[string]bool{"delay.reorder.correlation": percent(r.Correlation) != 0, "delay.reorder.gap": r.Gap > 1})
+		}
+	}
+	if mine(v1alpha1.LossAction, s.Loss != nil) {
 		c.e.Loss = &experiment.LossParams{Percent: percent(s.Loss.Loss)}
 		c.foreign(map[string]bool{"loss.correlation": percent(s.Loss.Correlation) != 0})
 	}
-	c.foreign(map[string]bool{
-		"device": s.Device != "", "targetDevice": s.TargetDevice != "", "externalTargets": len(s.ExternalTargets) > 0,
-		"remoteCluster": s.RemoteCluster != "", "duplicate": s.Duplicate != nil, "corrupt": s.Corrupt != nil,
-		"bandwidth": s.Bandwidth != nil, "rate": s.Rate != nil,
-	})
+	if mine(v1alpha1.DuplicateAction, s.Duplicate != nil) {
+		c.e.Duplicate = percent(s.Duplicate.Duplicate)
+		c.foreign(map[string]bool{"duplicate.correlation": percent(s.Duplicate.Correlation) != 0})
+	}
+	if mine(v1alpha1.CorruptAction, s.Corrupt != nil) {
+		c.e.Corrupt = percent(s.Corrupt.Corrupt)
+		c.foreign(map[string]bool{"corrupt.correlation": percent(s.Corrupt.Correlation) != 0})
+	}
+	if mine(v1alpha1.BandwidthAction, s.Bandwidth != nil) {
+		b := s.Bandwidth
+		c.e.Bandwidth = &experiment.BandwidthParams{Rate: bytesPerSecond(b.Rate), Limit: int64(b.Limit), Buffer: int64(b.Buffer)}
+		c.foreign(map[string]bool{"bandwidth.peakrate": b.Peakrate != nil, "bandwidth.minburst": b.Minburst != nil})
+	}
+	if s.Rate != nil {
+		c.e.Bandwidth = &experiment.BandwidthParams{Rate: bytesPerSecond(s.Rate.Rate)}
+	}
+}
+
+// bytesPerSecond reads a rate that the webhook has let pass, in the units of tc: bps are bytes, bit are bits.
+func bytesPerSecond(text string) int64 {
+	text = strings.ToLower(strings.TrimSpace(text))
+	number := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz ")
+	n, _ := strconv.ParseFloat(number, 64)
+	unit := strings.TrimSpace(text[len(number):])
+	factor := map[byte]float64{'k': 1e3, 'm': 1e6, 'g': 1e9, 't': 1e12}
+	if len(unit) > 0 && factor[unit[0]] > 0 {
+		n *= factor[unit[0]]
+		unit = unit[1:]
+	}
+	if unit == "bit" {
+		n /= 8
+	}
+	return int64(n)
 }
 
 func (c conversion) machine(s *v1alpha1.PhysicalMachineChaosSpec) {

@@ -23,6 +23,10 @@ const (
 	Partition     = "partition"      // packets are dropped
 	Delay         = "delay"          // packets come later
 	Loss          = "loss"           // some packets are dropped
+	Duplicate     = "duplicate"      // some packets come twice
+	Corrupt       = "corrupt"        // some packets come with a wrong bit
+	Bandwidth     = "bandwidth"      // packets pass at a rate
+	Netem         = "netem"          // several of these at once
 	Process       = "process"        // a signal to a process of a machine
 )
 
@@ -45,9 +49,14 @@ type Experiment struct {
 
 	Direction Direction      // NetworkChaos: which way the packets go that are affected
 	Target    *Selector      // NetworkChaos: the other end; nil means all traffic
-	Delay     *DelayParams   // action delay
-	Loss      *LossParams    // action loss
 	Process   *ProcessParams // action process
+
+	// What is done to packets: one of them, or with action netem several.
+	Delay     *DelayParams
+	Loss      *LossParams
+	Duplicate float64 // per cent of the packets
+	Corrupt   float64 // per cent of the packets
+	Bandwidth *BandwidthParams
 
 	Workflow *Step     // kind Workflow: its entry
 	Schedule *Schedule // kind Schedule
@@ -108,8 +117,14 @@ const (
 	DoesNotExist Operator = "DoesNotExist"
 )
 
-// DelayParams is what action delay adds to each packet.
-type DelayParams struct{ Latency, Jitter time.Duration }
+// DelayParams is what action delay adds to each packet, but for those that Reorder spares, in per cent: they overtake.
+type DelayParams struct {
+	Latency, Jitter time.Duration
+	Reorder         float64
+}
+
+// BandwidthParams is a token bucket, as the kernel's tbf: bytes a second, bytes that may wait, bytes that may pass at once.
+type BandwidthParams struct{ Rate, Limit, Buffer int64 }
 
 // LossParams is what action loss takes away.
 type LossParams struct{ Percent float64 }

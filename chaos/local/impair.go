@@ -13,7 +13,7 @@ import (
 	"github.com/wedsync/wedsync/cluster/wan"
 )
 
-// impair is a fault of the network: directed paths that are cut, slower or lossy.
+// impair is a fault of the network: directed paths that are cut, slower, narrower, or that treat packets badly.
 //
 // A probe is a request and its answer, so it sees both directions of a pair at once; the router's
 // counters, which see one direction, stand beside it in the journal.
@@ -99,33 +99,38 @@ func (f *impair) prove(ctx context.Context) (seen, error) {
 	return saw, errors.Join(err, cerr)
 }
 
-// effect shows what the links of one pair do.
+// effect shows what the links of one pair do: each thing that was asked for.
 func (f *impair) effect(ctx context.Context, p pair) (string, error) {
-	var cut bool
+	var cut, chance bool
 	var late, unsteady time.Duration
-	var lossy []link
 	for _, l := range p.links {
-		cut = cut || l.impair.Cut
-		late += l.impair.Delay
-		unsteady += l.impair.Jitter
-		if l.impair.Loss > 0 {
-			lossy = append(lossy, l)
+		im := l.impair
+		cut = cut || im.Cut
+		late += im.Delay
+		unsteady += im.Jitter
+		chance = chance || len(traces(im)) > 0
+	}
+	if cut {
+		text, err := f.cut(ctx, p)
+		return text, errors.Join(err, f.asAsked(p))
+	}
+	var texts []string
+	var errs error
+	also := func(text string, err error) {
+		texts, errs = append(texts, text), errors.Join(errs, err)
+	}
+	if late > 0 {
+		also(f.slower(ctx, p, late, unsteady))
+	}
+	if chance {
+		also(f.counted(ctx, p))
+	}
+	for _, l := range p.links {
+		if l.impair.Rate > 0 && l.to == p.from { // the way of the answers
+			also(f.narrow(ctx, p, l.impair))
 		}
 	}
-	var text string
-	var err error
-	switch {
-	case cut:
-		text, err = f.cut(ctx, p)
-	case late > 0:
-		text, err = f.slower(ctx, p, late, unsteady)
-	default:
-		text, err = f.lossy(ctx, p, lossy)
-	}
-	if err != nil {
-		return text, err
-	}
-	return text, f.asAsked(p)
+	return strings.Join(texts, "; "), errors.Join(errs, f.asAsked(p))
 }
 
 // asAsked compares each direction with the plan. A request and its answer are silent already when
@@ -136,7 +141,9 @@ func (f *impair) asAsked(p pair) error {
 		if err != nil {
 			return err
 		}
-		if l.impair.Cut && !now.Cut || now.Loss < l.impair.Loss || now.Delay < l.impair.Delay || now.Jitter < l.impair.Jitter {
+		want := l.impair
+		if want.Cut && !now.Cut || now.Loss < want.Loss || now.Delay < want.Delay || now.Jitter < want.Jitter || now.Duplicate < want.Duplicate ||
+			now.Corrupt < want.Corrupt || now.Reorder < want.Reorder || want.Rate > 0 && (now.Rate == 0 || now.Rate > want.Rate) {
 			return fmt.Errorf("%s to %s is not what was asked for: %+v, want at least %+v", l.from, l.to, now, l.impair)
 		}
 	}
@@ -184,34 +191,82 @@ func (f *impair) slower(ctx context.Context, p pair, added, unsteady time.Durati
 // noise is how much a round trip moves by itself on a busy machine.
 const noise = 4 * time.Millisecond
 
-// lossy shows that the network has dropped packets by chance on each path, sending some until it has.
-func (f *impair) lossy(ctx context.Context, p pair, lossy []link) (string, error) {
-	lost := func() (n []uint64) {
-		c := f.network.Counters()
-		for _, l := range lossy {
-			n = append(n, c.Path(l.from, l.to).Lost)
+// trace is something that the network counts when it does it.
+type trace struct {
+	what  string
+	count func(wan.PathCounters) uint64
+}
+
+// traces are what an impairment must leave in the counters of its path.
+func traces(im wan.Impairment) (all []trace) {
+	for _, t := range []struct {
+		asked bool
+		trace
+	}{
+		{im.Loss > 0, trace{"lost", func(c wan.PathCounters) uint64 { return c.Lost }}},
+		{im.Duplicate > 0, trace{"doubled", func(c wan.PathCounters) uint64 { return c.Duplicated }}},
+		{im.Corrupt > 0, trace{"damaged", func(c wan.PathCounters) uint64 { return c.Corrupted }}},
+		{im.Reorder > 0, trace{"sent ahead of others", func(c wan.PathCounters) uint64 { return c.Reordered }}},
+		{im.Rate > 0, trace{"held up by the rate", func(c wan.PathCounters) uint64 { return c.Shaped + c.Queue }}},
+	} {
+		if t.asked {
+			all = append(all, t.trace)
 		}
-		return n
 	}
-	before := lost()
-	more := func() bool {
-		for i, n := range lost() {
-			if n == before[i] {
-				return false
+	return all
+}
+
+// counted shows that the network has done by chance what it should on each path, sending packets until it has.
+func (f *impair) counted(ctx context.Context, p pair) (string, error) {
+	look := func() map[string]uint64 {
+		c := f.network.Counters()
+		now := make(map[string]uint64)
+		for _, l := range p.links {
+			for _, t := range traces(l.impair) {
+				now[l.from+" to "+l.to+": "+t.what] = t.count(c.Path(l.from, l.to))
 			}
 		}
-		return true
+		return now
 	}
-	for !more() {
+	before := look()
+	missing := func() (names []string) {
+		for name, n := range look() {
+			if n == before[name] {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	for len(missing()) > 0 {
 		one, cancel := context.WithTimeout(ctx, lookFor)
 		err := p.burst(one, burstSize)
 		cancel()
 		// A burst that times out has lost packets, most likely. The counters say.
 		if ctx.Err() != nil || err != nil && !silent(err) {
-			return "nothing is lost", errors.Join(fmt.Errorf("%s: the network has dropped no packet by chance", p), err)
+			return "not one packet " + strings.Join(missing(), ", "), errors.Join(fmt.Errorf("%s: no packet was %s", p, strings.Join(missing(), ", ")), err)
 		}
 	}
-	return "packets are lost" + f.dropped(p), nil
+	var parts []string
+	for name, n := range look() {
+		parts = append(parts, fmt.Sprintf("%s: %d", name, n-before[name]))
+	}
+	slices.Sort(parts)
+	return "packets " + strings.Join(parts, ", "), nil
+}
+
+// narrow shows that an answer takes as long as its rate says.
+func (f *impair) narrow(ctx context.Context, p pair, im wan.Impairment) (string, error) {
+	bytes, took, err := p.fetch(ctx, "/metrics")
+	if err != nil {
+		return "no answer", err
+	}
+	text := fmt.Sprintf("%d bytes in %v", bytes, took.Round(time.Millisecond))
+	least := time.Duration(float64(bytes-im.Burst) / float64(im.Rate) * float64(time.Second))
+	if took < least*3/4 {
+		return text, fmt.Errorf("%s: %s is faster than %d bytes a second, which take at least %v", p, text, im.Rate, least.Round(time.Millisecond))
+	}
+	return text, nil
 }
 
 // burstSize is small enough for the queues of a path and large enough to show a loss of one per cent.
@@ -288,7 +343,7 @@ func (f *impair) healed(p pair) error {
 		if err != nil {
 			return err
 		}
-		if now.Cut || now.Loss > 0 || now.Jitter > 0 {
+		if now.Cut || now.Loss > 0 || now.Jitter > 0 || now.Duplicate > 0 || now.Corrupt > 0 || now.Reorder > 0 || now.Rate > 0 {
 			return fmt.Errorf("%s to %s is still impaired: %+v", l.from, l.to, now)
 		}
 	}

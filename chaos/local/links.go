@@ -82,10 +82,7 @@ func (l *links) sum(from, to string) (all wan.Impairment) {
 	for _, ls := range l.inForce {
 		for _, k := range ls {
 			if k.from == from && k.to == to {
-				all.Delay += k.impair.Delay
-				all.Jitter += k.impair.Jitter
-				all.Cut = all.Cut || k.impair.Cut
-				all.Loss += k.impair.Loss * (1 - all.Loss) // of what the others let through
+				all = all.Or(k.impair)
 			}
 		}
 	}

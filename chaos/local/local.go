@@ -4,7 +4,8 @@
 //
 //	PodChaos pod-kill, container-kill     SIGKILL (SIGTERM first if there is a gracePeriod); started again at the revert
 //	PodChaos pod-failure                  SIGKILL, held down, started again at the revert
-//	NetworkChaos partition, delay, loss   the directed paths between regions, and to the vendors
+//	NetworkChaos                          the directed paths between regions, and to the vendors: partition, delay, loss,
+//	                                      duplicate, corrupt, bandwidth, netem
 //	PhysicalMachineChaos process          SIGSTOP, SIGCONT at the revert
 //
 // Beside experiments there are the actions of a drill (Action), for which Chaos Mesh has no resource: what operators do
@@ -36,6 +37,7 @@ import (
 	"github.com/wedsync/wedsync/chaos/experiment"
 	"github.com/wedsync/wedsync/chaos/journal"
 	"github.com/wedsync/wedsync/cluster"
+	"github.com/wedsync/wedsync/cluster/wan"
 )
 
 // Limits of the driver's own work. Injecting and proving also end with the caller's context.
@@ -85,6 +87,11 @@ func (d *Driver) Plan(e *experiment.Experiment, hold time.Duration) (*Plan, erro
 	p, err := decide(e, d.cluster.Nodes(), stream(d.seed, e, n))
 	if err != nil {
 		return nil, err
+	}
+	for _, l := range p.do.links {
+		if err := wan.Carries(d.cluster.Network().Kind(), l.impair); err != nil {
+			return nil, p.errorf("%w", err)
+		}
 	}
 	return d.finish(p, hold), nil
 }

@@ -137,10 +137,10 @@ func (p *Plan) errorf(format string, args ...any) error {
 // supported refuses what this driver has no mechanism for.
 func (p *Plan) supported() error {
 	e := p.Experiment
-	const way = "not supported by the local driver; it does PodChaos (pod-kill, pod-failure, container-kill), NetworkChaos (partition, delay, loss) and PhysicalMachineChaos (process with signal 19)"
+	const way = "not supported by the local driver; it does PodChaos (pod-kill, pod-failure, container-kill), NetworkChaos (partition, delay, loss, duplicate, corrupt, bandwidth, netem) and PhysicalMachineChaos (process with signal 19)"
 	actions := map[string][]string{
 		experiment.PodChaos:             {experiment.PodKill, experiment.PodFailure, experiment.ContainerKill},
-		experiment.NetworkChaos:         {experiment.Partition, experiment.Delay, experiment.Loss},
+		experiment.NetworkChaos:         {experiment.Partition, experiment.Delay, experiment.Loss, experiment.Duplicate, experiment.Corrupt, experiment.Bandwidth, experiment.Netem},
 		experiment.PhysicalMachineChaos: {experiment.Process},
 	}
 	switch known := actions[e.Kind]; {
@@ -259,12 +259,35 @@ func whole(what string, all, chosen []*cluster.Node) error {
 }
 
 // impairment is what an action does to a path, and says it.
-func impairment(e *experiment.Experiment) (wan.Impairment, string) {
-	switch e.Action {
-	case experiment.Delay:
-		return wan.Impairment{Delay: e.Delay.Latency, Jitter: e.Delay.Jitter}, fmt.Sprintf("packets %v later (give or take %v)", e.Delay.Latency, e.Delay.Jitter)
-	case experiment.Loss:
-		return wan.Impairment{Loss: e.Loss.Percent / 100}, fmt.Sprintf("%v %% of the packets dropped", e.Loss.Percent)
+func impairment(e *experiment.Experiment) (im wan.Impairment, what string) {
+	if e.Action == experiment.Partition {
+		return wan.Impairment{Cut: true}, "every packet dropped"
 	}
-	return wan.Impairment{Cut: true}, "every packet dropped"
+	var parts []string
+	say := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	does := func(action string) bool { return e.Action == action || e.Action == experiment.Netem }
+	if d := e.Delay; d != nil && does(experiment.Delay) {
+		im.Delay, im.Jitter, im.Reorder = d.Latency, d.Jitter, d.Reorder/100
+		say("packets %v later (give or take %v)", d.Latency, d.Jitter)
+		if d.Reorder > 0 {
+			say("%v %% of them not, so that they overtake", d.Reorder)
+		}
+	}
+	if e.Loss != nil && does(experiment.Loss) {
+		im.Loss = e.Loss.Percent / 100
+		say("%v %% of the packets dropped", e.Loss.Percent)
+	}
+	if e.Duplicate > 0 && does(experiment.Duplicate) {
+		im.Duplicate = e.Duplicate / 100
+		say("%v %% of the packets twice", e.Duplicate)
+	}
+	if e.Corrupt > 0 && does(experiment.Corrupt) {
+		im.Corrupt = e.Corrupt / 100
+		say("%v %% of the packets with a wrong bit", e.Corrupt)
+	}
+	if b := e.Bandwidth; b != nil {
+		im.Rate, im.Burst, im.Queue = b.Rate, b.Buffer, b.Limit
+		say("at most %d bytes a second", b.Rate)
+	}
+	return im, strings.Join(parts, ", ")
 }

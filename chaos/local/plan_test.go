@@ -155,7 +155,7 @@ func TestDecideProcesses(t *testing.T) {
 		}), "every region there is", false},
 		{"nobody", kill(in("mars")), "e.yaml:1: PodChaos kill: the selector (topology.kubernetes.io/region In mars) matches no node", false},
 		{"other kind", with(func(e *experiment.Experiment) { e.Kind = "StressChaos" }), "kind StressChaos is not supported by the local driver; it does", false},
-		{"other action", with(func(e *experiment.Experiment) { e.Action = "bandwidth"; e.Kind = experiment.NetworkChaos }), "action bandwidth is not supported by the local driver", false},
+		{"other action", with(func(e *experiment.Experiment) { e.Action = "teleport"; e.Kind = experiment.NetworkChaos }), "action teleport is not supported by the local driver", false},
 		{"foreign", with(func(e *experiment.Experiment) { e.Foreign = []string{"spec.device"} }), "spec.device: not supported by the local driver", false},
 		{"other container", with(func(e *experiment.Experiment) { e.Action, e.Containers = experiment.ContainerKill, []string{"sidecar"} }), `a node has one container, "server"`, false},
 		{"other process", with(func(e *experiment.Experiment) {
@@ -243,7 +243,8 @@ func TestLinksAddUp(t *testing.T) {
 				if _, ok := held[owner]; ok {
 					t.Skip("in force")
 				}
-				im := wan.Impairment{Delay: time.Duration(rapid.IntRange(0, 9).Draw(t, "delay")), Cut: rapid.Bool().Draw(t, "cut"), Loss: rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "loss")}
+				im := wan.Impairment{Delay: time.Duration(rapid.IntRange(0, 9).Draw(t, "delay")), Cut: rapid.Bool().Draw(t, "cut"), Loss: rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "loss"),
+					Duplicate: rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "duplicate"), Rate: rapid.Int64Range(0, 3).Draw(t, "rate")}
 				held[owner] = im
 				if err := l.put(owner, []link{{"a", "b", im}}); err != nil {
 					t.Fatal(err)
@@ -262,6 +263,10 @@ func TestLinksAddUp(t *testing.T) {
 					want.Delay += im.Delay
 					want.Cut = want.Cut || im.Cut
 					want.Loss += im.Loss * (1 - want.Loss)
+					want.Duplicate += im.Duplicate * (1 - want.Duplicate)
+					if im.Rate > 0 && (want.Rate == 0 || im.Rate < want.Rate) { // the narrowest counts
+						want.Rate = im.Rate
+					}
 				}
 				if n["a>b"] != want {
 					t.Fatalf("got %+v, want %+v", n["a>b"], want)

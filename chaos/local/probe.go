@@ -86,6 +86,29 @@ func (p probe) burst(ctx context.Context, count int) error {
 	return nil
 }
 
+// fetch requests a path, and returns how long the answer is and how long it took, connecting excluded.
+func (p probe) fetch(ctx context.Context, path string) (bytes int64, took time.Duration, err error) {
+	conn, err := p.dial(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Close()
+	begun := time.Now()
+	if _, err := conn.Write(p.request(path)); err != nil {
+		return 0, 0, fmt.Errorf("%s: asking for %s: %w", p, path, err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: waiting for %s: %w", p, path, err)
+	}
+	defer response.Body.Close()
+	bytes, err = io.Copy(io.Discard, response.Body)
+	if err != nil {
+		return bytes, 0, fmt.Errorf("%s: reading %s: %w", p, path, err)
+	}
+	return bytes, time.Since(begun), nil
+}
+
 // dial connects; the connection ends with ctx at the latest.
 func (p probe) dial(ctx context.Context) (net.Conn, error) {
 	conn, err := p.network.DialFrom(ctx, p.from, p.to.Addr())

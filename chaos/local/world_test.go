@@ -179,6 +179,14 @@ func (w *world) inject(e *experiment.Experiment) *Injection {
 	return i
 }
 
+// refused wants an experiment not to be planned, for this reason.
+func (w *world) refused(e *experiment.Experiment, says string) {
+	w.Helper()
+	if _, err := w.Plan(e, time.Second); err == nil || !strings.Contains(err.Error(), says) {
+		w.Errorf("got %v, want %q", err, says)
+	}
+}
+
 // must ends the test on an error.
 func (w *world) must(err error) {
 	w.Helper()
@@ -221,5 +229,19 @@ func freezing(s experiment.Selector) *experiment.Experiment {
 func losing(percent float64) *experiment.Experiment {
 	e := network(experiment.Loss, experiment.Both, in("a"), ptr(in("b")))
 	e.Loss.Percent = percent
+	return e
+}
+
+// packets does things to the packets between a and b.
+func packets(what func(*experiment.Experiment)) *experiment.Experiment {
+	e := network(experiment.Netem, experiment.Both, in("a"), ptr(in("b")))
+	e.Delay, e.Loss = nil, nil
+	what(e)
+	return e
+}
+
+func narrowing(rate int64) *experiment.Experiment {
+	e := network(experiment.Bandwidth, experiment.Both, in("a"), ptr(in("b")))
+	e.Bandwidth = &experiment.BandwidthParams{Rate: rate, Limit: 100_000, Buffer: 2000}
 	return e
 }

@@ -28,7 +28,23 @@ type path struct {
 	delay, jitter time.Duration
 	loss          float64
 	cut           bool
+	odd           *odd          // what few paths do; nil: nothing of it
 	replaced      chan struct{} // closed when another path has taken its place
+}
+
+// odd is what a path does besides delay, loss and cuts.
+type odd struct {
+	duplicate, corrupt, reorder float64
+	spared                      time.Duration // of the delay, for packets that overtake
+	bucket                      *bucket       // nil: no limit on the rate
+	asked                       Impairment
+}
+
+func newOdd(im Impairment) *odd {
+	if im.Duplicate == 0 && im.Corrupt == 0 && im.Reorder == 0 && im.Rate == 0 {
+		return nil
+	}
+	return &odd{duplicate: im.Duplicate, corrupt: im.Corrupt, reorder: im.Reorder, spared: im.Delay, bucket: newBucket(im), asked: im}
 }
 
 func newPaths(profile Profile) (*paths, error) {
@@ -61,6 +77,7 @@ func (p *paths) settle(from, to int) {
 		delay:  p.profile.RoundTrip(p.places[from], p.places[to])/2 + im.Delay,
 		jitter: im.Jitter,
 		loss:   im.Loss,
+		odd:    newOdd(im),
 		// A place is never cut from itself: its nodes talk over their own loopback.
 		cut:      from != to && (im.Cut || p.isolated[from] || p.isolated[to]),
 		replaced: make(chan struct{}),
@@ -134,7 +151,12 @@ func (p *paths) Path(from, to string) (Impairment, error) {
 		return Impairment{}, err
 	}
 	now := p.load(i, j)
-	return Impairment{Delay: now.delay, Jitter: now.jitter, Loss: now.loss, Cut: now.cut}, nil
+	im := Impairment{Delay: now.delay, Jitter: now.jitter, Loss: now.loss, Cut: now.cut}
+	if now.odd != nil {
+		asked := now.odd.asked
+		im.Duplicate, im.Corrupt, im.Reorder, im.Rate, im.Burst, im.Queue = asked.Duplicate, asked.Corrupt, asked.Reorder, asked.Rate, asked.Burst, asked.Queue
+	}
+	return im, nil
 }
 
 // due is when what was sent at a time arrives, given the random number r in [0, 1).

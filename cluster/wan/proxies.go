@@ -283,6 +283,14 @@ func (p *Proxies) Start(place string, cmd *exec.Cmd) error {
 	return p.thread.Start(cmd)
 }
 
+// Impair implements Network.
+func (p *Proxies) Impair(from, to string, im Impairment) error {
+	if err := Carries(Proxy, im); err != nil {
+		return fmt.Errorf("impairing %s to %s: %w", from, to, err)
+	}
+	return p.paths.Impair(from, to, im)
+}
+
 // Counters implements Network.
 func (p *Proxies) Counters() Counters {
 	var c Counters

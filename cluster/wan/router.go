@@ -69,6 +69,8 @@ type Router struct {
 
 	// Only the loop touches the following.
 	rings   []ring
+	early   []ring // packets that overtake those of rings
+	hurried int    // packets in early
 	free    []*[packetSize]byte
 	random  *rand.Rand
 	polls   []unix.PollFd // the sites, then stop
@@ -78,6 +80,7 @@ type Router struct {
 // pathCount is what PathCounters reports, written by the loop alone.
 type pathCount struct {
 	forwarded, bytes, cut, lost, queue, refused atomic.Uint64
+	duplicated, corrupted, reordered, shaped    atomic.Uint64
 }
 
 // RouterConfig is what a Router is made of.
@@ -107,7 +110,7 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	}
 	r := &Router{
 		paths: paths, sites: cfg.Sites, facts: maps.Clone(cfg.Facts), logger: cfg.Logger, start: time.Now(), thread: osthread.New(), stop: stop, done: make(chan struct{}),
-		counts: make([]pathCount, paths.n*paths.n), rings: make([]ring, paths.n*paths.n),
+		counts: make([]pathCount, paths.n*paths.n), rings: make([]ring, paths.n*paths.n), early: make([]ring, paths.n*paths.n),
 		random: rand.New(rand.NewPCG(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)),
 	}
 	for _, s := range cfg.Sites {
@@ -231,6 +234,9 @@ func (r *Router) send(from, to int, buf *[packetSize]byte, n int) {
 		count.cut.Add(1)
 	case now.loss > 0 && r.random.Float64() < now.loss:
 		count.lost.Add(1)
+	case now.odd != nil:
+		r.sendOddly(i, now, buf, n)
+		return
 	default:
 		var chance float64
 		if now.jitter > 0 {
@@ -259,6 +265,9 @@ func (r *Router) forward() (moved bool, next int64) {
 		if q.len() > 0 {
 			next = min(next, q.first().due)
 		}
+	}
+	if r.hurried > 0 {
+		next = min(next, r.forwardEarly(now, &moved))
 	}
 	return moved, next
 }

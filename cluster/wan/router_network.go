@@ -156,5 +156,6 @@ func (r *Router) cpu() time.Duration {
 
 func (c *pathCount) read(from, to string) PathCounters {
 	return PathCounters{From: from, To: to, Forwarded: c.forwarded.Load(), Bytes: c.bytes.Load(),
-		Cut: c.cut.Load(), Lost: c.lost.Load(), Queue: c.queue.Load(), Refused: c.refused.Load()}
+		Cut: c.cut.Load(), Lost: c.lost.Load(), Queue: c.queue.Load(), Refused: c.refused.Load(),
+		Duplicated: c.duplicated.Load(), Corrupted: c.corrupted.Load(), Reordered: c.reordered.Load(), Shaped: c.shaped.Load()}
 }

@@ -129,7 +129,7 @@ func (p *Proxies) read(ctx context.Context, from, to int, src net.Conn, l *line,
 	for l.waitRoom(ctx) {
 		n, err := src.Read(buf)
 		now := p.load(from, to)
-		last = max(last, now.due(int64(time.Since(start)), rand.Float64())+int64(p.stall(from, to, now.loss)))
+		last = max(last, now.due(int64(time.Since(start)), rand.Float64())+int64(p.stall(from, to, now.loss))+p.shape(from, to, now, n))
 		if n > 0 {
 			l.push(chunk{due: last, bytes: append([]byte(nil), buf[:n]...)})
 		}
@@ -156,6 +156,19 @@ func (p *Proxies) stall(from, to int, loss float64) (sum time.Duration) {
 		timeout *= 2
 	}
 	return sum
+}
+
+// shape is how long a chunk waits for the rate of its path, which all connections share. A stream is never dropped: it
+// waits, and who sends waits with it (maxUnderWay).
+func (p *Proxies) shape(from, to int, now *path, n int) int64 {
+	if now.odd == nil || now.odd.bucket == nil || n == 0 {
+		return 0
+	}
+	wait, _ := now.odd.bucket.wait(int64(time.Since(epoch)), n, true)
+	if wait > 0 {
+		p.counts[from*p.n+to].shaped.Add(1)
+	}
+	return wait
 }
 
 // write delivers each chunk when it is due and the path is open. It returns false if the connection is to be reset.

@@ -21,6 +21,7 @@ package wan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -44,6 +45,15 @@ type Impairment struct {
 	Jitter time.Duration `json:"jitter_ns"` // the delay varies evenly by up to this, to both sides; order is kept
 	Loss   float64       `json:"loss"`      // share of packets lost, 0 to 1
 	Cut    bool          `json:"cut"`       // nothing passes, nothing is closed
+
+	// What byte streams do not have (Proxies refuse it):
+	Duplicate float64 `json:"duplicate,omitempty"` // share of packets that come twice, 0 to 1
+	Corrupt   float64 `json:"corrupt,omitempty"`   // share of packets with one bit wrong, 0 to 1
+	Reorder   float64 `json:"reorder,omitempty"`   // share of packets that pass over the others because Delay is not for them, 0 to 1
+
+	Rate  int64 `json:"rate,omitempty"`  // bytes a second; 0: as many as there are
+	Burst int64 `json:"burst,omitempty"` // bytes that pass at once after a rest; default 10,000
+	Queue int64 `json:"queue,omitempty"` // bytes that wait for the rate before packets are dropped; default 256 KiB
 }
 
 // Validate says what is wrong with the impairment.
@@ -53,8 +63,36 @@ func (im Impairment) Validate() error {
 		return fmt.Errorf("delay %v and jitter %v must not be negative", im.Delay, im.Jitter)
 	case !(im.Loss >= 0 && im.Loss <= 1): // written so that NaN is wrong too
 		return fmt.Errorf("loss %v must be a share between 0 and 1", im.Loss)
+	case !(im.Duplicate >= 0 && im.Duplicate <= 1) || !(im.Corrupt >= 0 && im.Corrupt <= 1) || !(im.Reorder >= 0 && im.Reorder <= 1):
+		return fmt.Errorf("duplicate %v, corrupt %v and reorder %v must be shares between 0 and 1", im.Duplicate, im.Corrupt, im.Reorder)
+	case im.Reorder > 0 && im.Delay == 0:
+		return errors.New("reorder needs a delay: the packets that are spared it overtake the others")
+	case im.Rate < 0 || im.Burst < 0 || im.Queue < 0:
+		return fmt.Errorf("rate %d, burst %d and queue %d must not be negative", im.Rate, im.Burst, im.Queue)
 	}
 	return nil
+}
+
+// Carries says why a kind of network cannot do an impairment.
+func Carries(k Kind, im Impairment) error {
+	if k == Proxy && (im.Duplicate > 0 || im.Corrupt > 0 || im.Reorder > 0) {
+		return errors.New("proxies carry byte streams, in which nothing comes twice, damaged or out of order; use the packet network (as root, or where user namespaces are allowed)")
+	}
+	return nil
+}
+
+// Or is what two impairments of the same path come to together.
+func (im Impairment) Or(other Impairment) Impairment {
+	either := func(a, b float64) float64 { return a + b*(1-a) } // of what the one spares, the other takes its share
+	all := Impairment{
+		Delay: im.Delay + other.Delay, Jitter: im.Jitter + other.Jitter, Cut: im.Cut || other.Cut, Loss: either(im.Loss, other.Loss),
+		Duplicate: either(im.Duplicate, other.Duplicate), Corrupt: either(im.Corrupt, other.Corrupt), Reorder: either(im.Reorder, other.Reorder),
+		Rate: im.Rate, Burst: im.Burst, Queue: im.Queue,
+	}
+	if other.Rate > 0 && (im.Rate == 0 || other.Rate < im.Rate) {
+		all.Rate, all.Burst, all.Queue = other.Rate, other.Burst, other.Queue
+	}
+	return all
 }
 
 // Network connects the places. Its methods may be called by several goroutines at once.
@@ -111,6 +149,11 @@ type PathCounters struct {
 	Lost      uint64 `json:"lost"`    // dropped by chance, as Loss asks (Proxies: delayed as if retransmitted)
 	Queue     uint64 `json:"queue"`   // dropped because the path's queue was full
 	Refused   uint64 `json:"refused"` // not taken by the receiving place
+
+	Duplicated uint64 `json:"duplicated,omitempty"` // sent twice
+	Corrupted  uint64 `json:"corrupted,omitempty"`  // sent with a wrong bit
+	Reordered  uint64 `json:"reordered,omitempty"`  // sent before others that came earlier
+	Shaped     uint64 `json:"shaped,omitempty"`     // had to wait for the rate
 }
 
 // Dropped is everything that did not arrive.
