@@ -169,14 +169,14 @@ func TestSeenKnowsHowFarItReachesBack(t *testing.T) {
 	s := newSeen(clock.Now(), clock, now, seenFor)
 	before := &backbone.Event{ID: "a", Room: "w", HLC: clock.Now()}
 	s.add(before, now)
-	for i := range 2 {
+	for i := range generations + 1 {
 		if s.get(before) == nil {
 			t.Fatalf("forgotten after %d generations", i)
 		}
 		if before.HLC < s.horizon {
 			t.Fatal("below the horizon, yet remembered")
 		}
-		now = now.Add(seenFor)
+		now = now.Add(seenFor / generations)
 		s.add(&backbone.Event{ID: fmt.Sprint(i), Room: "w", HLC: clock.Now()}, now)
 	}
 	if s.get(before) != nil {
@@ -184,5 +184,39 @@ func TestSeenKnowsHowFarItReachesBack(t *testing.T) {
 	}
 	if before.HLC >= s.horizon {
 		t.Error("forgotten, yet above the horizon: it would be delivered again")
+	}
+}
+
+// TestSeenSharesHolds: when a generation is over, what is known of an event that is held is who holds it.
+func TestSeenSharesHolds(t *testing.T) {
+	now := time.UnixMilli(1_000_000)
+	clock := backbone.NewClock(func() time.Time { return now })
+	s := newSeen(clock.Now(), clock, now, seenFor)
+	hold := func(id string, acks ...string) *entry {
+		e := s.add(&backbone.Event{ID: id, Room: "w", HLC: clock.Now()}, now)
+		e.hold = newHold(func() int { return 2 })
+		e.hold.begin(now, time.Second)
+		for _, region := range acks {
+			e.hold.ack(backbone.Ack{Region: region})
+		}
+		return e
+	}
+	a, b, other, open := hold("a", "eu", "us"), hold("b", "eu", "us"), hold("c", "us", "ap"), hold("d", "eu")
+	if a.hold == b.hold {
+		t.Fatal("shared before the generation is over: nothing is tested")
+	}
+	now = now.Add(seenFor)
+	s.add(&backbone.Event{ID: "e", Room: "w", HLC: clock.Now()}, now)
+	if a.hold != b.hold || a.hold == other.hold || a.hold == open.hold {
+		t.Errorf("%p %p %p %p", a.hold, b.hold, other.hold, open.hold)
+	}
+	for _, e := range []*entry{a, b} {
+		if held, err := e.hold.wait(t.Context(), 0); err != nil || len(held.Regions) != 2 || held.Regions[0] != "eu" || e.hold.begin(now, time.Second) {
+			t.Errorf("%v, %v", held, err)
+		}
+	}
+	open.hold.ack(backbone.Ack{Region: "ap"})
+	if held, err := open.hold.wait(t.Context(), time.Second); err != nil || held.Regions[1] != "ap" {
+		t.Errorf("%v, %v", held, err)
 	}
 }
