@@ -39,7 +39,7 @@ func TestWholeLife(t *testing.T) {
 		}),
 		"all at once": packets(func(e *experiment.Experiment) {
 			e.Duplicate, e.Corrupt, e.Loss = 10, 2, &experiment.LossParams{Percent: 2}
-			e.Delay, e.Bandwidth = &experiment.DelayParams{Latency: 30 * time.Millisecond}, &experiment.BandwidthParams{Rate: 100_000}
+			e.Delay, e.Bandwidth = &experiment.DelayParams{Latency: 30 * time.Millisecond}, &experiment.BandwidthParams{Rate: 20_000, Buffer: 2000}
 		}),
 	}
 	streams := map[string]bool{"twice": true, "damage": true, "disorder": true, "all at once": true} // have nothing of the kind

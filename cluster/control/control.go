@@ -196,8 +196,8 @@ func (s *Server) operation(do func(ctx context.Context, r *http.Request, say fun
 			tell(line{Error: "another upgrade or change of scale is under way; wait until it has ended"})
 			return
 		}
-		defer s.one.Unlock()
 		err := do(s.ctx, r, func(format string, args ...any) { tell(line{Text: fmt.Sprintf(format, args...)}) })
+		s.one.Unlock() // before it is told: whoever hears of the end may ask for the next at once
 		if err != nil {
 			tell(line{Error: err.Error()})
 			return

@@ -125,11 +125,11 @@ func TestLogIsReadInBatchesToItsEnd(t *testing.T) {
 
 func TestFullLogLosesItsOldest(t *testing.T) {
 	cfg := testConfig(t, "n1")
-	cfg.MaxBytes = 256 << 10
+	cfg.MaxBytes = minBytes
 	b := start(t, cfg)
 	var events []*Event
-	for i := range 250 {
-		events = append(events, &Event{ID: fmt.Sprint(i), Room: "w", Payload: make([]byte, 1024)})
+	for i := range 300 {
+		events = append(events, &Event{ID: fmt.Sprint(i), Room: "w", Payload: make([]byte, minBytes/256)})
 	}
 	full := 0
 	for _, a := range store(t, b, events...) {
