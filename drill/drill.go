@@ -77,6 +77,9 @@ type Topology struct {
 	// Args are flags for every wedsync-server, which count more than those that a drill sets by itself: it lifts the
 	// limits on the rates of a single application.
 	Args []string `yaml:"args,omitempty"`
+	// GC is how much garbage the servers let gather, in per cent of what they need (GOGC); [calmGC] if absent. A drill
+	// that judges memory wants collections that are far shorter apart than the blocks that it averages over.
+	GC int `yaml:"gc,omitempty"`
 	// Scaling is a policy file for the servers (--scaling); the drill then adds and removes nodes as they ask.
 	Scaling string `yaml:"scaling,omitempty"`
 	// WAN is a profile file with the delays between the regions; empty is the built-in profile.
@@ -197,6 +200,9 @@ func (d *Drill) validate() error {
 	}
 	if d.Topology.Nodes < 1 || d.Topology.Nodes > 9 {
 		wrong("topology.nodes is %d; a region has 1 to 9 nodes", d.Topology.Nodes)
+	}
+	if d.Topology.GC < 0 || d.Topology.GC > 1000 {
+		wrong("topology.gc is %d; choose 1 to 1000 per cent, or leave it out", d.Topology.GC)
 	}
 	if d.Topology.MaxNodes < d.Topology.Nodes || d.Topology.MaxNodes > 9 {
 		wrong("topology.max_nodes is %d; choose topology.nodes (%d) to 9", d.Topology.MaxNodes, d.Topology.Nodes)

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -16,8 +17,8 @@ import (
 )
 
 // calmGC makes servers collect garbage a quarter as often: with five processes on few cores, each
-// collection stalls somebody. They stay far below 200 MB.
-const calmGC = "GOGC=400"
+// collection stalls somebody. For the minutes of a drill they stay far below 200 MB.
+const calmGC = 400
 
 // rareGC is for the generator: while a collection marks, whoever allocates has to help, and the schedule of the
 // messages stands still. A flood fills its heap fastest; that stays below a gigabyte.
@@ -38,7 +39,7 @@ func (r *run) startCluster(ctx context.Context) error {
 	r.cluster, err = cluster.Start(ctx, cluster.Config{
 		ExtraArgs: args, Regions: topology.Regions, NodesPerRegion: topology.Nodes, MaxNodesPerRegion: topology.MaxNodes, Profile: r.profile, Network: network,
 		Dir: r.work, ServerBinary: r.serverBin, JWTSecret: secret(), ClusterSecret: secret(), Flaw: r.cfg.Flaw,
-		Env: []string{calmGC}, Logger: r.cfg.Logger,
+		Env: []string{fmt.Sprintf("GOGC=%d", cmp.Or(topology.GC, calmGC))}, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return errors.Join(err, network.Close())
