@@ -6,7 +6,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build tools test race vet fmt fuzz bench bench-peers cost microbench evidence drills verify crds clean FORCE
+.PHONY: help build tools test race vet fmt fuzz bench bench-peers bench-k6 cost microbench evidence drills verify crds clean FORCE
 
 # The flags of xk6 (CGO off, paths trimmed), so that a binary built here, one built by xk6 and the
 # tests of it share one build cache.
@@ -78,6 +78,10 @@ bench-peers: ## install the other servers that `make bench` compares with, into 
 	cp bench/peers/centrifugo/config.json run/peers/centrifugo/
 	cp bench/peers/socketio/{package.json,package-lock.json,server.mjs,.npmrc} run/peers/socketio/
 	cd run/peers/socketio && npm ci --no-audit --no-fund
+
+bench-k6: build ## measure the extension beside k6/websockets and a bare Go client on the same traffic (6 minutes)
+	@mkdir -p run
+	bin/wedsync bench generators --json run/bench-k6.json
 
 cost: build ## measure what 1,000 to 10,000 connections cost, and draw docs/cost.svg (15 minutes)
 	@mkdir -p run

@@ -37,7 +37,7 @@ func cases(quick bool) []Case {
 		connect: []int{1000, 5000, 10000}, storm: []int{1000, 5000},
 		settle: 3 * time.Second, warm: 3 * time.Second, length: 15 * time.Second,
 		subscribers: 1000, fanout: []float64{50, 100},
-		rooms: 100, members: 10, background: []float64{20, 90}, urgent: 10,
+		rooms: 100, members: 10, background: []float64{20, 90, 130}, urgent: 40,
 	}
 	if quick {
 		sizes.connect, sizes.storm = []int{100}, []int{100}

@@ -18,6 +18,9 @@ type BenchCmd struct {
 	Run   BenchRunCmd   `cmd:"" default:"withargs" help:"Measure whole servers on this machine, each beside the floor (the default)."`
 	Plot  BenchPlotCmd  `cmd:"" help:"Draw the cost curve of a run of --only curve, and print its table."`
 	Floor BenchFloorCmd `cmd:"" hidden:"" help:"Be the floor."`
+
+	Generators BenchGeneratorsCmd `cmd:"" help:"Measure the extension beside k6's own WebSockets and a bare Go client: what a vendor and a message cost the load generator."`
+	Bare       BenchBareCmd       `cmd:"" hidden:"" help:"Be the bare client."`
 }
 
 // BenchRunCmd is `wedsync bench run`.
